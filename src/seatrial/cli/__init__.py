@@ -1,0 +1,1 @@
+"""The doors: parse arguments, call one function, print."""

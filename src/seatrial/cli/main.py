@@ -1,0 +1,106 @@
+"""`seatrial`: the commands. Each imports its room when it runs, so that `seatrial --help` answers at once."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import seatrial
+
+CONFIGURATION_ERROR = 3
+
+app = typer.Typer(
+    name="seatrial",
+    help="Serve ML models, and let none into production that has not proven itself under load.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        typer.echo(f"seatrial {seatrial.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def seatrial_command(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Serve ML models, and let none into production that has not proven itself under load."""
+    del version
+
+
+@app.command()
+def serve(  # noqa: PLR0913, PLR0917 - one option a setting
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one. [default: 8000]")] = None,
+    workers: Annotated[int | None, typer.Option(help="Number of server processes. [default: 1]")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the server keeps its state.")] = None,
+    anonymous_scopes: Annotated[
+        str | None, typer.Option(help="Scopes of callers without credentials, anywhere: predict,read or empty.")
+    ] = None,
+    default_models: Annotated[
+        str | None, typer.Option(help="Models that answer, in this order, inputs that name none.")
+    ] = None,
+    max_body_bytes: Annotated[int | None, typer.Option(help="Largest request body. [default: 16777216]")] = None,
+    request_timeout: Annotated[float | None, typer.Option(help="Seconds a request may take. [default: 30]")] = None,
+    allowed_hosts: Annotated[str | None, typer.Option(help="Host names that are answered.")] = None,
+    drain_seconds: Annotated[
+        float | None,
+        typer.Option(help="Seconds between SIGTERM and closing the listener. [default: 0 on loopback, else 5]"),
+    ] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [default: info]")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file of settings. [default: ./seatrial.toml, if any]")
+    ] = None,
+) -> None:
+    """Serve predictions. Each flag is a setting; SEATRIAL_<NAME> in the environment sets it too."""
+    flags = {name: value for name, value in locals().items() if name != "config" and value is not None}
+    _serve(flags, config)
+
+
+def _serve(flags: dict[str, Any], config: Path | None) -> None:
+    from functools import partial  # noqa: PLC0415 - the room is imported when its command runs
+
+    from seatrial.server import process  # noqa: PLC0415 - the same
+    from seatrial.server.app import create_app, drain_seconds  # noqa: PLC0415 - the same
+    from seatrial.server.settings import load_settings  # noqa: PLC0415 - the same
+
+    try:
+        settings = load_settings(flags, config)
+    except (ValueError, OSError) as error:
+        _refuse(_explain(error))
+    drain = partial(process.drain_on_sigterm, drain_seconds(settings))
+    try:
+        process.serve(
+            partial(create_app, settings, on_start=drain),
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            log_level=settings.log_level,
+            grace_seconds=settings.request_timeout,
+        )
+    except OSError as error:
+        _refuse(f"Cannot listen on {settings.host} port {settings.port}: {error.strerror or error}.")
+
+
+def _explain(error: Exception) -> str:
+    """A configuration error for a person: which setting, what came, what was expected."""
+    errors = getattr(error, "errors", None)
+    if errors is None:
+        return str(error)
+    lines = []
+    for entry in errors():
+        name = str(entry["loc"][0]).upper() if entry["loc"] else "?"
+        lines.append(f"SEATRIAL_{name}: {entry['msg']}; received {entry['input']!r}.")
+    return "\n".join(lines)
+
+
+def _refuse(message: str) -> None:
+    typer.echo(f"seatrial: {message}", err=True)
+    raise typer.Exit(CONFIGURATION_ERROR)

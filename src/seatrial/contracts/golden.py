@@ -1,0 +1,39 @@
+"""Golden answers: known inputs, the answers that the model gave when it was made, and the truth."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+_strict = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True, config=_strict, kw_only=True)
+class GoldenCase:
+    """One known input (as in `data` of a prediction), the model's recorded `output`, and the true `label`."""
+
+    input: dict[str, Any]
+    output: tuple[float, ...]
+    label: str | int | float | None = None
+
+
+@dataclass(frozen=True, slots=True, config=_strict, kw_only=True)
+class Golden:
+    """The golden answers of a model. `tolerance` is absolute, on each value of `output`."""
+
+    cases: Annotated[tuple[GoldenCase, ...], Field(min_length=1)]
+    tolerance: Annotated[float, Field(ge=0)]
+    schema: Literal["seatrial/golden/v1"] = "seatrial/golden/v1"
+
+
+_golden: TypeAdapter[Golden] = TypeAdapter(Golden)
+
+
+def parse_golden(data: bytes) -> Golden:
+    """Read golden answers from JSON; a `pydantic.ValidationError` says what is wrong and where."""
+    return _golden.validate_json(data)
+
+
+def golden_schema() -> dict[str, Any]:
+    """The JSON Schema of a golden file."""
+    return _golden.json_schema()

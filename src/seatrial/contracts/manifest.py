@@ -1,0 +1,102 @@
+"""What a model is: its inputs, its output, its golden answers. Read from JSON or TOML, checked by pydantic."""
+
+from dataclasses import field
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, TypeAdapter, model_validator
+from pydantic.dataclasses import dataclass
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+
+DType = Literal[
+    "float16", "float32", "float64",
+    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
+    "bool", "string",
+]  # fmt: skip
+Task = Literal["classification", "regression"]
+Label = str | int
+
+_strict = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True, config=_strict, kw_only=True)
+class InputSpec:
+    """One input of the graph.
+
+    `shape` is that of one example, without the batch axis: `()` is a number. With `categories` callers send one of
+    these strings; an integer input gets its index, a string input the text itself. `min` and `max` are inclusive.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=128)]
+    dtype: DType
+    shape: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    units: str = ""
+    description: str = ""
+    min: float | None = None
+    max: float | None = None
+    categories: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}")
+        if self.categories and not (self.dtype == "string" or self.dtype.startswith(("int", "uint"))):
+            raise ValueError(f"categories need an integer or string dtype, not {self.dtype}")
+        if len(set(self.categories)) != len(self.categories):
+            raise ValueError("a category stands twice")
+        if self.dtype in {"bool", "string"} and (self.min is not None or self.max is not None):
+            raise ValueError(f"min and max have no meaning for dtype {self.dtype}")
+        return self
+
+
+@dataclass(frozen=True, slots=True, config=_strict, kw_only=True)
+class OutputSpec:
+    """The output of the graph: class probabilities with `classes`, or one number an example with `units`."""
+
+    name: Annotated[str, Field(min_length=1, max_length=128)]
+    units: str = ""
+    classes: tuple[Label, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, config=_strict, kw_only=True)
+class Manifest:
+    """A model's manifest. `digest` is `sha256:<hex>` of the ONNX file; `metrics` are the card's figures."""
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    task: Task
+    inputs: Annotated[tuple[InputSpec, ...], Field(min_length=1)]
+    output: OutputSpec
+    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    golden: str = "golden.json"
+    licence: str = ""
+    description: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    schema: Literal["seatrial/manifest/v1"] = "seatrial/manifest/v1"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [spec.name for spec in self.inputs]
+        if len(set(names)) != len(names):
+            raise ValueError("two inputs have the same name")
+        if (self.task == "classification") != bool(self.output.classes):
+            raise ValueError("a classification names its classes, a regression has none")
+        return self
+
+
+_manifest: TypeAdapter[Manifest] = TypeAdapter(Manifest)
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """Read a manifest from JSON; a `pydantic.ValidationError` says what is wrong and where."""
+    return _manifest.validate_json(data)
+
+
+def manifest_as_dict(manifest: Manifest) -> dict[str, Any]:
+    """The JSON form of a manifest; `parse_manifest` reads it back."""
+    document: dict[str, Any] = _manifest.dump_python(manifest, mode="json")
+    return document
+
+
+def manifest_schema() -> dict[str, Any]:
+    """The JSON Schema of a manifest."""
+    return _manifest.json_schema()

@@ -1,0 +1,1 @@
+"""HTTP: the prediction lane, the routes, the one shape of errors."""

@@ -1,0 +1,111 @@
+"""The outermost layer: what every request gets (an id, the host check, a note of its answer), and who answers it."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from seatrial.contracts.problem import MEDIA_TYPE
+from seatrial.server.api.guard import Guard
+from seatrial.server.api.journal import Exchange, Journal
+from seatrial.server.api.lane import ClientGone, Lane
+from seatrial.server.api.problems import problem_of, render
+from seatrial.server.core import ids
+from seatrial.server.core.clock import Monotonic
+from seatrial.server.services.health import Lifecycle
+
+UNMATCHED = "unmatched"
+"""The route label of requests that match no route: raw paths would make labels without end."""
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+class Edge:
+    """The ASGI application; lives as long as the server.
+
+    Args:
+        app: FastAPI, which answers everything that is not the lane's.
+        lane: answers predictions.
+        guard: checks the host.
+        lifecycle: says whether the server is stopping; then connections are closed after their answer.
+        journal: notes every answer.
+        clock: measures.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        lane: Lane,
+        guard: Guard,
+        lifecycle: Lifecycle,
+        journal: Journal,
+        clock: Monotonic,
+    ) -> None:
+        self._app = app
+        self._lane = lane
+        self._guard = guard
+        self._lifecycle = lifecycle
+        self._journal = journal
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection event, as ASGI has it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = self._clock()
+        headers = dict(scope["headers"])
+        request_id = ids.request_id(headers.get(b"x-request-id"))
+        exchange = Exchange(scope["method"], scope["path"], request_id, started)
+        common: RawHeaders = [(b"x-request-id", request_id.encode("ascii"))]
+        if self._lifecycle.draining:
+            common.append((b"connection", b"close"))
+        try:
+            self._guard.check_host(headers, scope["path"])
+            if not self._lane.takes(scope):
+                await self._delegate(exchange, scope, receive, send, common)
+                return
+            body, timing = await self._lane.answer(scope, headers, receive, started)
+        except ClientGone:
+            return
+        except Exception as error:  # noqa: BLE001 - the last place where an error can become an answer
+            await self._refuse(exchange, error, scope, send, common)
+            return
+        common.append((b"server-timing", timing))
+        await _send(send, 200, b"application/json", body, common)
+        self._journal.success(exchange, scope["path"])
+
+    async def _refuse(self, exchange: Exchange, error: Exception, scope: Scope, send: Send, common: RawHeaders) -> None:
+        """Answer an error of the lane, or of a check before it."""
+        problem, headers = problem_of(error, exchange.path, exchange.request_id)
+        extra = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+        await _send(send, problem.status, MEDIA_TYPE.encode(), render(problem), [*common, *extra])
+        route = exchange.path if self._lane.takes(scope) else UNMATCHED
+        self._journal.note(exchange, route, problem.status, problem.slug, error)
+
+    async def _delegate(
+        self, exchange: Exchange, scope: Scope, receive: Receive, send: Send, common: RawHeaders
+    ) -> None:
+        """Let FastAPI answer, with our headers on what it sends."""
+        scope["state"] = {**scope.get("state", {}), "request_id": exchange.request_id}
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *common]
+            await send(message)
+
+        failure: Exception | None = None
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception as error:  # noqa: BLE001 - FastAPI has answered 500, and raises for the server's log: ours
+            failure = error
+        route = getattr(scope.get("route"), "path", UNMATCHED)
+        self._journal.note(exchange, route, status, scope["state"].get("refused"), failure)
+
+
+async def _send(send: Send, status: int, content_type: bytes, body: bytes, headers: RawHeaders) -> None:
+    """One whole answer."""
+    length = str(len(body)).encode("ascii")
+    start = [(b"content-type", content_type), (b"content-length", length), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": start})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,55 @@
+"""Notes every answer: counts it, and logs it unless it is a success."""
+
+from dataclasses import dataclass
+
+from structlog.typing import FilteringBoundLogger
+
+from seatrial.server.core.clock import Monotonic
+from seatrial.server.core.observe import Observer
+
+_ERROR, _SERVER_ERROR = 400, 500
+_SHOWN = 200
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request, as the journal knows it. `started` is on the monotonic clock."""
+
+    method: str
+    path: str
+    request_id: str
+    started: float
+
+
+class Journal:
+    """Lives as long as the server."""
+
+    def __init__(self, observer: Observer, log: FilteringBoundLogger, clock: Monotonic) -> None:
+        self._observer = observer
+        self._log = log
+        self._clock = clock
+
+    def success(self, exchange: Exchange, route: str) -> None:
+        """Note a 200. There is no line for it in the log: the count is enough."""
+        self._observer.answered(route, exchange.method, 200, self._clock() - exchange.started)
+
+    def note(self, exchange: Exchange, route: str, status: int, reason: str | None, error: Exception | None) -> None:
+        """Note any answer; `reason` is the slug of a problem, `error` is logged in full with a 5xx."""
+        seconds = self._clock() - exchange.started
+        self._observer.answered(route, exchange.method, status, seconds)
+        if reason is not None:
+            self._observer.refused(reason)
+        if status < _ERROR:
+            return
+        line = self._log.bind(
+            method=exchange.method,
+            path=exchange.path[:_SHOWN],
+            status=status,
+            reason=reason,
+            request_id=exchange.request_id,
+            milliseconds=round(seconds * 1000, 3),
+        )
+        if status >= _SERVER_ERROR:
+            line.error("request_failed", exc_info=error)
+        else:
+            line.info("request_refused")

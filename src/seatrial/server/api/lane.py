@@ -1,0 +1,98 @@
+"""The prediction lane: `/predict` and `/predict/batch` answered by plain ASGI, since here every microsecond counts.
+
+The same routes are declared in `api.predict` with pydantic models, for the schema; a test holds the two together.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from starlette.types import Message, Receive, Scope
+
+from seatrial.server.api.guard import Guard, Headers
+from seatrial.server.core.clock import Monotonic
+from seatrial.server.core.errors import BodyTooLarge, DeadlineExceeded
+from seatrial.server.core.observe import Observer
+from seatrial.server.inference.deadline import Deadline
+from seatrial.server.inference.model import InferResult
+from seatrial.server.inference.types import InferRequest
+from seatrial.server.services.predict import Predictor
+from seatrial.server.wire.native import Decoder, encode
+
+Answer = tuple[bytes, bytes]
+"""Body and Server-Timing of a prediction."""
+
+
+class ClientGone(Exception):
+    """The caller hung up before its body was complete."""
+
+
+class Lane:
+    """Answers prediction requests; lives as long as the server."""
+
+    def __init__(self, guard: Guard, predictor: Predictor, observer: Observer, clock: Monotonic) -> None:
+        self._guard = guard
+        self._observer = observer
+        self._clock = clock
+        self._routes: dict[str, tuple[bool, Decoder, Callable[[InferRequest, Deadline], Awaitable[InferResult]]]] = {
+            "/predict": (False, Decoder(batch=False), predictor.predict),
+            "/predict/batch": (True, Decoder(batch=True), predictor.predict_batch),
+        }
+
+    def takes(self, scope: Scope) -> bool:
+        """Whether this request is the lane's."""
+        return scope["path"] in self._routes and scope["method"] == "POST"
+
+    async def answer(self, scope: Scope, headers: Headers, receive: Receive, started: float) -> Answer:
+        """Answer one request.
+
+        Raises:
+            SeatrialError: the request is refused, or fails.
+            ClientGone: nobody is there to be answered.
+        """
+        clock, guard = self._clock, self._guard
+        batch, decoder, predict = self._routes[scope["path"]]
+        client = scope["client"]
+        guard.authorize(headers, client[0] if client else None, "predict")
+        guard.check_body(headers)
+        deadline = Deadline(guard.timeout(headers), started, clock)
+        authorized = clock()
+        body = await read_body(receive, guard.max_body_bytes, deadline)
+        request = decoder.decode(body)
+        result = await predict(request, deadline)
+        predicted = clock()
+        answer = encode(result, batch=batch, probabilities=request.return_probabilities)
+        done = clock()
+        total = done - started
+        self._observer.predicted(result.model.model_id, result.rows, result.infer_seconds, total)
+        parse = max(predicted - authorized - result.wall_seconds, 0.0)
+        timing = (
+            f"parse;dur={parse * 1e3:.3f}, auth;dur={(authorized - started) * 1e3:.3f}, cache;desc=off,"
+            f" queue;dur={result.queue_seconds * 1e3:.3f}, infer;dur={result.infer_seconds * 1e3:.3f},"
+            f" encode;dur={(done - predicted) * 1e3:.3f}, total;dur={total * 1e3:.3f}"
+        )
+        return answer, timing.encode("ascii")
+
+
+async def read_body(receive: Receive, limit: int, deadline: Deadline) -> bytes:
+    """The whole body; raises `BodyTooLarge`, `DeadlineExceeded` or `ClientGone`."""
+    try:
+        async with asyncio.timeout(deadline.remaining()):
+            message = await receive()
+            chunks = [_chunk(message)]
+            size = len(chunks[0])
+            while message.get("more_body", False) and size <= limit:
+                message = await receive()
+                chunks.append(_chunk(message))
+                size += len(chunks[-1])
+    except TimeoutError:
+        raise DeadlineExceeded("receive", deadline.seconds) from None
+    if size > limit:
+        raise BodyTooLarge(limit)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _chunk(message: Message) -> bytes:
+    if message["type"] != "http.request":
+        raise ClientGone
+    body: bytes = message.get("body", b"")
+    return body

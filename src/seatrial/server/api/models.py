@@ -1,0 +1,43 @@
+"""The routes that say what is served."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import StringConstraints
+
+from seatrial.server.api.guard import Guard, needs
+from seatrial.server.api.openapi import problems
+from seatrial.server.api.schemas import GoldenView, ModelSummary, ModelView
+from seatrial.server.inference.pool import Pool
+from seatrial.server.registry.ports import Artifacts, Registry
+from seatrial.server.services.models import describe_model, golden_of, list_models
+
+ModelName = Annotated[str, StringConstraints(max_length=64)]
+
+
+def model_routes(guard: Guard, registry: Registry, artifacts: Artifacts, pool: Pool) -> APIRouter:
+    """`GET /models`, `/models/{model_id}` and `/models/{model_id}/golden`."""
+    router = APIRouter(tags=["models"], dependencies=[Depends(needs("read", guard))])
+
+    @router.get("/models", response_model=list[ModelSummary], responses=problems(400, 401, 403, 422, 500))
+    async def models(
+        model_name: Annotated[ModelName | None, Query(description="Only versions of this model.")] = None,
+        stage: Annotated[
+            Literal["dev", "staging", "production", "archived"] | None,
+            Query(description="Only versions in this stage."),
+        ] = None,
+    ) -> list[dict[str, Any]]:
+        """Every version of every model, by name and version."""
+        return list_models(registry, pool, model_name, stage)
+
+    @router.get("/models/{model_id}", response_model=ModelView, responses=problems(400, 401, 403, 404, 500))
+    async def model(model_id: str) -> dict[str, Any]:
+        """Manifest, figures, stage and serving configuration of one version."""
+        return describe_model(registry, pool, model_id)
+
+    @router.get("/models/{model_id}/golden", response_model=GoldenView, responses=problems(400, 401, 403, 404, 500))
+    async def golden(model_id: str) -> dict[str, Any]:
+        """Known inputs, the answers recorded when the model was made, and the truth."""
+        return golden_of(registry, artifacts, model_id)
+
+    return router

@@ -1,0 +1,256 @@
+"""The shapes of requests and answers, as pydantic models: what OpenAPI is made from."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+
+from seatrial.contracts.manifest import Manifest
+from seatrial.server.inference.types import DEFAULT_BATCH_SIZE, MAX_ROWS
+
+
+def _object_or_array(value: Any) -> Any:  # noqa: ANN401 - JSON is any of these; the model's signature decides
+    if not isinstance(value, dict | list):
+        raise ValueError("'data' is an object of features, or an array")  # noqa: TRY004 - pydantic takes ValueError
+    return value
+
+
+def _array(value: Any) -> Any:  # noqa: ANN401 - the same
+    if not isinstance(value, list):
+        raise ValueError("'data' is an array of examples")  # noqa: TRY004 - the same
+    return value
+
+
+def _whole(value: Any) -> Any:  # noqa: ANN401 - JSON has one kind of number: 10.0 is a whole one
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_FEATURES = {"anyOf": [{"type": "object"}, {"type": "array", "items": {}}]}
+Example = Annotated[Any, BeforeValidator(_object_or_array), WithJsonSchema(_FEATURES)]
+Examples = Annotated[
+    Any,
+    BeforeValidator(_array),
+    WithJsonSchema({"type": "array", "items": _FEATURES, "minItems": 1, "maxItems": MAX_ROWS}),
+]
+BatchSize = Annotated[int, Field(strict=True, ge=1, le=MAX_ROWS), BeforeValidator(_whole)]
+
+
+class _Request(BaseModel):
+    """What both prediction routes take."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    model_id: str | None = Field(None, description="`name:version`; not together with `model_name`.")
+    model_name: str | None = Field(None, description="A name: its production version answers.")
+    return_probabilities: bool = Field(
+        default=False, strict=True, description="Also give the probability of each class."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _each_member_once(cls, value: Any) -> Any:  # noqa: ANN401 - whatever the body is
+        if getattr(value, "duplicates", ()):
+            raise ValueError(f"members that stand twice: {', '.join(value.duplicates)}")
+        return value
+
+    @model_validator(mode="after")
+    def _one_name(self) -> Self:
+        if self.model_id is not None and self.model_name is not None:
+            raise ValueError("a request names its model by model_id or by model_name, not by both")
+        return self
+
+
+class PredictRequest(_Request):
+    """One example for a model."""
+
+    data: Example = Field(description="The features by name, or an array: see the model's `manifest.inputs`.")
+
+
+class BatchRequest(_Request):
+    """1 to 10 000 examples for one model; all are answered, or none."""
+
+    data: Examples = Field(description="An array of examples, each as in `/predict`.")
+    batch_size: BatchSize = Field(DEFAULT_BATCH_SIZE, description="Most examples in one run; never changes answers.")
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+Label = str | int | float
+
+
+class _Prediction(_Answer):
+    """What both prediction routes answer."""
+
+    predictions: list[Label] = Field(description="The class, or the value, of each example.")
+    units: str | None = Field(None, description="Regression: the units of the values.")
+    model_id: str
+    model_name: str
+    model_version: int
+    inference_time_ms: float = Field(description="Milliseconds in the model's runtime.")
+    timestamp: str = Field(description="RFC 3339, UTC.")
+    input_shape: tuple[int, int] = Field(description="Examples, and values in each.")
+    cached: bool
+
+
+class PredictAnswer(_Prediction):
+    """The answer to one example."""
+
+    prediction: Label
+    confidence: float | None = Field(None, ge=0, le=1, description="Classification: the probability of the answer.")
+    probabilities: dict[str, float] | None = Field(None, description="Classification, if asked for: by class.")
+
+
+class BatchAnswer(_Prediction):
+    """The answers to a batch, in its order."""
+
+    confidences: list[float] | None = Field(None, description="Classification: the probability of each answer.")
+    probabilities: list[dict[str, float]] | None = Field(None, description="Classification, if asked for: by class.")
+
+
+class FaultView(_Answer):
+    """One thing that is wrong with an input."""
+
+    pointer: str = Field(description="JSON pointer (RFC 6901) into the body.")
+    detail: str
+    expected: str
+    received: str
+
+
+class ProblemView(BaseModel):
+    """RFC 9457 problem details."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    errors: list[FaultView] = Field(description="At most 20 faults.")
+    errors_total: int = Field(description="How many faults there are in all.")
+
+
+class RootView(_Answer):
+    """What this server is, and where to go on."""
+
+    name: str
+    version: str
+    links: dict[str, str]
+
+
+class LiveView(_Answer):
+    """The process answers."""
+
+    status: Literal["alive"]
+
+
+class ReadyView(_Answer):
+    """Every production model is loaded, warmed and verified."""
+
+    status: Literal["ready"]
+    models: dict[str, str]
+
+
+class ChecksView(_Answer):
+    """The parts that a server may have beside its models."""
+
+    database: str
+    cache: str
+
+
+class HealthView(_Answer):
+    """The state of the whole."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    status: Literal["healthy", "degraded"]
+    timestamp: str
+    version: str
+    uptime_seconds: float
+    model_loaded: bool
+    models: dict[str, str] = Field(description="Each production model: `ready`, or why not.")
+    checks: ChecksView
+
+
+class ModelSummary(_Answer):
+    """One version of a model."""
+
+    model_id: str
+    model_name: str
+    model_version: int
+    stage: Literal["dev", "staging", "production", "archived"]
+    task: Literal["classification", "regression"]
+    description: str
+    digest: str = Field(description="SHA-256 of the ONNX file.")
+    loaded: bool
+
+
+class ModelView(ModelSummary):
+    """All that is known of one version."""
+
+    metrics: dict[str, float] = Field(description="The figures of its card.")
+    manifest: Manifest
+    registered_at: str
+    reason: str
+    serving_config: dict[str, Any] | None = Field(description="How answers are computed here; null while not loaded.")
+    serving_config_digest: str | None
+    execution: list[dict[str, Any]] = Field(description="Measured cost by batch size.")
+    proofs: list[dict[str, Any]]
+    failure: str | None = Field(description="Why it could not be loaded.")
+
+
+class GoldenCaseView(_Answer):
+    """One known input with its answers."""
+
+    input: dict[str, Any]
+    output: list[float] = Field(description="What the model answered when it was made.")
+    label: Label | None = Field(description="The truth.")
+
+
+class GoldenView(_Answer):
+    """Known inputs and answers of one version."""
+
+    model_id: str
+    digest: str
+    tolerance: float = Field(description="Absolute, on each value of `output`.")
+    cases: list[GoldenCaseView]
+
+
+class LatencyView(_Answer):
+    """Milliseconds; null before the first prediction."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class ModelMetricsView(_Answer):
+    """Counts and latency of one model."""
+
+    predictions: int
+    examples: int
+    latency_ms: LatencyView
+
+
+class SampleView(_Answer):
+    """One sample of a metric."""
+
+    name: str
+    labels: dict[str, str]
+    value: float | None
+
+
+class MetricsView(_Answer):
+    """The JSON view of the metrics."""
+
+    timestamp: str
+    uptime_seconds: float
+    total_models: int
+    production_models: int
+    requests_total: int
+    errors_total: int = Field(description="Answers with a status of 400 or above.")
+    server_errors_total: int = Field(description="Answers with a status of 500 or above.")
+    models: dict[str, ModelMetricsView]
+    metrics: dict[str, list[SampleView]] = Field(description="Every metric of the text view, by family.")

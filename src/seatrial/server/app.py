@@ -1,0 +1,134 @@
+"""THE composition root: the only place that names concrete classes and joins them."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+import structlog
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+import seatrial
+from seatrial import zoo
+from seatrial.server.access.authenticate import LOOPBACK_NAMES, Authenticator, is_loopback
+from seatrial.server.api import openapi, problems
+from seatrial.server.api.edge import Edge
+from seatrial.server.api.guard import Guard
+from seatrial.server.api.journal import Journal
+from seatrial.server.api.lane import Lane
+from seatrial.server.api.models import model_routes
+from seatrial.server.api.pages import page_routes
+from seatrial.server.api.predict import predict_routes
+from seatrial.server.api.system import system_routes
+from seatrial.server.core import clock
+from seatrial.server.core.cores import allowed_cores
+from seatrial.server.inference.executor import Executor
+from seatrial.server.inference.pool import Pool
+from seatrial.server.inference.runtime import RuntimeLoader
+from seatrial.server.registry.ports import Artifacts, Registry
+from seatrial.server.runtimes import onnx
+from seatrial.server.services.health import Lifecycle, health, ready
+from seatrial.server.services.models import load_models
+from seatrial.server.services.predict import Predictor
+from seatrial.server.settings import Settings
+from seatrial.server.storage.admin_token import admin_token
+from seatrial.server.storage.bundled import FolderArtifacts
+from seatrial.server.storage.memory import MemoryRegistry
+from seatrial.server.telemetry.metrics import Metrics
+
+DRAIN_SECONDS = 5.0
+"""How long a server that others can reach goes on after SIGTERM, so that balancers see it leave."""
+
+
+def drain_seconds(settings: Settings) -> float:
+    """Seconds between SIGTERM and closing the listener."""
+    if settings.drain_seconds is not None:
+        return settings.drain_seconds
+    return 0.0 if is_loopback(settings.host) else DRAIN_SECONDS
+
+
+def create_app(
+    settings: Settings,
+    *,
+    url: str = "",
+    on_start: Callable[[Lifecycle], None] = lambda _: None,
+    registry: Registry | None = None,
+    artifacts: Artifacts | None = None,
+    load: RuntimeLoader = onnx.load,
+) -> ASGIApp:
+    """The whole server as an ASGI application.
+
+    Args:
+        settings: what the operator chose.
+        url: where it can be reached, for the log.
+        on_start: called in the lifespan, once all models are loaded.
+        registry: in the place of the registry of bundled models.
+        artifacts: in the place of the bundled models' files.
+        load: in the place of ONNX Runtime.
+    """
+    bundled = FolderArtifacts(zoo.folders())
+    artifacts = artifacts if artifacts is not None else bundled
+    registry = registry if registry is not None else MemoryRegistry(bundled.versions())
+    pool = Pool()
+    executor = Executor(max(1, allowed_cores() // settings.workers))
+    predictor = Predictor(pool, executor, registry)
+    lifecycle = Lifecycle(clock.monotonic, clock.monotonic())
+    metrics = Metrics(seatrial.__version__, clock.monotonic)
+    guard = _guard(settings)
+    log = structlog.get_logger("seatrial")
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        pool.swap(load_models(registry, artifacts, load, settings.default_models, partial(_log_model, log)))
+        metrics.serving(pool.snapshot)
+        on_start(lifecycle)
+        log.info("serving", url=url, models=sorted(pool.snapshot.by_id))
+        yield
+        lifecycle.draining = True
+        executor.close()
+        log.info("stopped")
+
+    app = FastAPI(
+        title="Seatrial",
+        version=seatrial.__version__,
+        description=openapi.DESCRIPTION,
+        openapi_tags=openapi.TAGS,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry=None,
+    )
+    app.include_router(predict_routes(guard, predictor, clock.monotonic))
+    app.include_router(model_routes(guard, registry, artifacts, pool))
+    app.include_router(
+        system_routes(
+            guard,
+            seatrial.__version__,
+            metrics,
+            health=partial(health, registry, pool, lifecycle, seatrial.__version__),
+            ready=partial(ready, registry, pool, lifecycle),
+        )
+    )
+    app.include_router(page_routes())
+    problems.install(app)
+    lane = Lane(guard, predictor, metrics, clock.monotonic)
+    journal = Journal(metrics, log, clock.monotonic)
+    return Edge(app, lane, guard, lifecycle, journal, clock.monotonic)
+
+
+def _guard(settings: Settings) -> Guard:
+    loopback = is_loopback(settings.host)
+    hosts: frozenset[str] | None = None
+    if settings.allowed_hosts is not None:
+        hosts = frozenset(name.lower() for name in settings.allowed_hosts)
+    elif loopback:
+        hosts = LOOPBACK_NAMES | {settings.host}
+    token = admin_token(settings.data_dir)
+    authenticator = Authenticator(token, settings.anonymous_scopes, listener_is_loopback=loopback)
+    return Guard(authenticator, hosts, settings.max_body_bytes, settings.request_timeout)
+
+
+def _log_model(log: structlog.typing.FilteringBoundLogger, event: str, model_id: str, detail: str) -> None:
+    level = log.error if event == "model_failed" else log.info
+    level(event, model=model_id, detail=detail)

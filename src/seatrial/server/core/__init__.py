@@ -1,0 +1,1 @@
+"""The ground floor of the server: errors, time, ids, the observer's port."""

@@ -1,0 +1,112 @@
+"""Everything that the server refuses or fails at, as one tree. Only `api.problems` knows status codes.
+
+SeatrialError
++-- BadRequest
+|   +-- InvalidJSON          the body is not JSON that we read
+|   +-- InvalidHeader        a header holds what it may not
+|   +-- UnknownHost          the Host header names a host that we do not serve
++-- InvalidInput             the body is JSON, but not an input; carries faults
++-- Unauthenticated          no or bad credentials
++-- Forbidden                a scope is missing
++-- UnknownModel             no model of this name and version
++-- ModelNotLoaded           the model exists, but is not being served
++-- BodyTooLarge             the body is over the limit
++-- UnsupportedMediaType     not JSON, or compressed
++-- NotReady                 the server cannot take traffic now
++-- DeadlineExceeded         the request's time was up
++-- InferenceFailed          the runtime failed on an input that the signature accepted
++-- ModelUnusable            a model cannot be loaded, or fails its golden answers
+"""
+
+from collections.abc import Mapping, Sequence
+
+from seatrial.contracts.problem import Fault
+
+
+class SeatrialError(Exception):
+    """The root; its text is made for the caller and holds no secret, path or stack."""
+
+
+class BadRequest(SeatrialError):
+    """The request cannot be read."""
+
+
+class InvalidJSON(BadRequest):
+    """The body is not JSON that we read. `offset` counts bytes from the start of the body, where it is known."""
+
+    def __init__(self, reason: str, offset: int | None = None) -> None:
+        super().__init__(reason if offset is None else f"{reason} (at byte {offset})")
+        self.offset = offset
+
+
+class InvalidHeader(BadRequest):
+    """A header holds what it may not."""
+
+
+class UnknownHost(BadRequest):
+    """The Host header names a host that this server does not answer for."""
+
+
+class InvalidInput(SeatrialError):
+    """The body is JSON, but not an input. `faults` is never empty; `total` counts those not listed too."""
+
+    def __init__(self, summary: str, faults: Sequence[Fault], total: int | None = None) -> None:
+        super().__init__(summary)
+        self.faults = tuple(faults)
+        self.total = len(self.faults) if total is None else total
+
+
+class Unauthenticated(SeatrialError):
+    """There are no credentials, or they are not valid."""
+
+
+class Forbidden(SeatrialError):
+    """The caller is known, but lacks `scope`."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"This needs the scope '{scope}', which these credentials do not have.")
+        self.scope = scope
+
+
+class UnknownModel(SeatrialError):
+    """No model has this name or version."""
+
+
+class ModelNotLoaded(SeatrialError):
+    """The model exists, but this server does not have it loaded."""
+
+
+class BodyTooLarge(SeatrialError):
+    """The body is over `limit` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The body is larger than the limit of {limit} bytes.")
+        self.limit = limit
+
+
+class UnsupportedMediaType(SeatrialError):
+    """The body is not JSON, or is compressed."""
+
+
+class NotReady(SeatrialError):
+    """The server cannot take traffic now. `reasons` names each part that is not ready, and why."""
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{part}: {reason}" for part, reason in reasons.items()))
+        self.reasons = dict(reasons)
+
+
+class DeadlineExceeded(SeatrialError):
+    """The time of the request was up in `phase` (`receive`, `queue` or `infer`)."""
+
+    def __init__(self, phase: str, seconds: float) -> None:
+        super().__init__(f"The deadline of {seconds:g} s passed in the phase '{phase}'.")
+        self.phase = phase
+
+
+class InferenceFailed(SeatrialError):
+    """The runtime failed on an input that the signature accepted."""
+
+
+class ModelUnusable(SeatrialError):
+    """A model cannot be loaded, does not fit its manifest, or gives other than its golden answers."""

@@ -1,0 +1,83 @@
+"""Collects what is wrong with an input: the first faults in full, all of them in number."""
+
+from enum import IntEnum
+
+import numpy as np
+
+from seatrial.contracts.problem import MAX_LISTED, Fault, pointer
+from seatrial.server.core.errors import InvalidInput
+
+MAX_SHOWN = 60
+"""Characters of a received text that a fault repeats."""
+
+Path = tuple[str | int, ...]
+
+
+class Kind(IntEnum):
+    """How far from right a fault is. A wrong structure says 'another model'; a value out of range says 'nearly'."""
+
+    SHAPE = 0
+    TYPE = 1
+    VALUE = 2
+
+
+class Faults:
+    """The faults of one input, in the order found."""
+
+    def __init__(self) -> None:
+        self.listed: list[Fault] = []
+        self.counts = [0, 0, 0]
+
+    def add(self, kind: Kind, path: Path, detail: str, expected: str, received: object) -> None:
+        """Note a fault; `received` is the value itself (see `describe`)."""
+        self.counts[kind] += 1
+        if len(self.listed) < MAX_LISTED:
+            self.listed.append(Fault(pointer(*path), detail, expected, describe(received)))
+
+    @property
+    def total(self) -> int:
+        """How many there are, listed or not."""
+        return sum(self.counts)
+
+    def distance(self) -> tuple[int, int, int]:
+        """How far the input is from being accepted; smaller is nearer."""
+        return (self.counts[Kind.SHAPE], self.counts[Kind.TYPE], self.counts[Kind.VALUE])
+
+    def error(self, summary: str) -> InvalidInput:
+        """The error that carries them."""
+        return InvalidInput(summary, self.listed, self.total)
+
+
+class Sized:
+    """A received array, for a message that tells its size."""
+
+    def __init__(self, size: str) -> None:
+        self.size = size
+
+
+def describe(value: object) -> str:  # noqa: PLR0911 - one line for each kind of JSON value
+    """A short text for a received value: `null`, `true`, `3.5`, `"text"`, `array of 783`, `object with 'a', 'b'`."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return f'"{value}"' if len(value) <= MAX_SHOWN else f'"{value[:MAX_SHOWN]}..." ({len(value)} characters)'
+        case dict():
+            names = ", ".join(f"'{str(name)[:MAX_SHOWN]}'" for name in list(value)[:5])
+            return f"object with {names}" if value else "empty object"
+        case np.ndarray() if value.ndim > 0:
+            return f"array of {' x '.join(map(str, value.shape))}"
+        case list():
+            return f"array of {len(value)}"
+        case Sized():
+            return value.size
+        case _:
+            return format_number(value)
+
+
+def format_number(value: object) -> str:
+    """A number as a caller would write it: whole numbers without a fraction."""
+    number = float(value)  # type: ignore[arg-type]
+    return str(int(number)) if number.is_integer() and abs(number) < 2**63 else repr(number)

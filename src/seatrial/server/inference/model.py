@@ -1,0 +1,50 @@
+"""A model in memory, and its answer to a request."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seatrial.contracts.golden import Golden
+from seatrial.contracts.manifest import Manifest
+from seatrial.server.inference.runtime import Array, Runtime
+from seatrial.server.inference.signature import Signature
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedModel:
+    """A version in memory, warmed and verified; lives until a snapshot without it replaces its own.
+
+    `inline` says that a single example is cheap enough to be run in the event loop.
+    """
+
+    model_id: str
+    name: str
+    version: int
+    manifest: Manifest
+    golden: Golden
+    signature: Signature
+    runtime: Runtime
+    serving_config: Mapping[str, Any]
+    serving_config_digest: str
+    inline: bool
+
+    @property
+    def classes(self) -> tuple[str | int, ...]:
+        """The labels of a classification, in the order of the output; empty for a regression."""
+        return self.manifest.output.classes
+
+
+@dataclass(slots=True)
+class InferResult:
+    """The answer of `model` to `rows` examples.
+
+    `queue_seconds` passed before the first run began, `infer_seconds` in the runtime (summed over runs that went side
+    by side), `wall_seconds` from being queued to the last answer.
+    """
+
+    model: LoadedModel
+    output: Array
+    rows: int
+    queue_seconds: float
+    infer_seconds: float
+    wall_seconds: float

@@ -1,0 +1,96 @@
+"""The models that this worker holds, as one immutable snapshot that is swapped whole."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from seatrial.server.core.errors import InvalidInput, ModelNotLoaded
+from seatrial.server.inference.faults import Faults
+from seatrial.server.inference.model import LoadedModel
+from seatrial.server.inference.signature import Arrays
+from seatrial.server.inference.types import InferRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is served at one moment. `candidates` are the production models, the default ones first."""
+
+    by_id: Mapping[str, LoadedModel] = field(default_factory=dict)
+    production: Mapping[str, LoadedModel] = field(default_factory=dict)
+    defaults: tuple[LoadedModel, ...] = ()
+    others: tuple[LoadedModel, ...] = ()
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+
+class Pool:
+    """Holds the current snapshot. Readers take it once a request and keep it, so a swap never tears an answer."""
+
+    def __init__(self) -> None:
+        self.snapshot = Snapshot()
+
+    def swap(self, snapshot: Snapshot) -> None:
+        """Serve `snapshot` from now on."""
+        self.snapshot = snapshot
+
+
+def select(snapshot: Snapshot, request: InferRequest, *, batch: bool) -> tuple[LoadedModel, Arrays]:
+    """The model that answers a request, and the arrays to run.
+
+    A named model answers, or says why it cannot. With no name, the first default model whose signature accepts the
+    input answers, else the only other production model that does.
+
+    Raises:
+        ModelNotLoaded: the named model is not in memory here (whether it exists is the registry's to say).
+        InvalidInput: no signature, or more than one, accepts the input.
+    """
+    if request.model_id is None and request.model_name is None:
+        return _first_accepting(snapshot, request, batch=batch)
+    if request.model_id is not None:
+        model = snapshot.by_id.get(request.model_id)
+    else:
+        model = snapshot.production.get(request.model_name or "")
+    if model is None:
+        raise ModelNotLoaded(f"The model '{request.model_id or request.model_name}' is not being served.")
+    faults = Faults()
+    arrays = _accept(model, request, faults, batch=batch)
+    if arrays is None:
+        raise faults.error(f"The input does not fit the model '{model.model_id}'.")
+    return model, arrays
+
+
+def _accept(model: LoadedModel, request: InferRequest, faults: Faults, *, batch: bool) -> Arrays | None:
+    read = model.signature.accept_batch if batch else model.signature.accept
+    return read(request.data, faults)
+
+
+def _first_accepting(snapshot: Snapshot, request: InferRequest, *, batch: bool) -> tuple[LoadedModel, Arrays]:
+    refusals: list[tuple[LoadedModel, Faults]] = []
+    accepted: list[tuple[LoadedModel, Arrays]] = []
+    for model in (*snapshot.defaults, *snapshot.others):
+        faults = Faults()
+        arrays = _accept(model, request, faults, batch=batch)
+        if arrays is None:
+            refusals.append((model, faults))
+            continue
+        accepted.append((model, arrays))
+        if model in snapshot.defaults:
+            break
+    if accepted and (len(accepted) == 1 or accepted[-1][0] in snapshot.defaults):
+        return accepted[-1]
+    raise _nobody(accepted, refusals)
+
+
+def _nobody(accepted: list[tuple[LoadedModel, Arrays]], refusals: list[tuple[LoadedModel, Faults]]) -> Exception:
+    """Why no model can be chosen: several fit and none is a default, or none fits (with the nearest one's faults)."""
+    if accepted:
+        names = ", ".join(model.name for model, _ in accepted)
+        faults = Faults()
+        return InvalidInput(
+            f"Several models accept this input ({names}): say which with model_name.", faults.listed, faults.total
+        )
+    if not refusals:
+        return ModelNotLoaded("No model is in production here.")
+    names = ", ".join(model.model_id for model, _ in refusals)
+    nearest, faults = min(refusals, key=lambda refusal: refusal[1].distance())
+    return faults.error(
+        f"No production model accepts this input (candidates: {names}). What follows is against '{nearest.model_id}'."
+    )

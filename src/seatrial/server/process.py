@@ -1,0 +1,129 @@
+"""The process that serves: a socket, uvicorn, workers, and a stop that loses nothing."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from seatrial.server.services.health import Lifecycle
+from seatrial.server.telemetry import logs
+from seatrial.server.telemetry.metrics import MULTIPROCESS
+
+STARTUP_FAILURE = 3
+BACKLOG = 2048
+
+
+def drain_on_sigterm(seconds: float, lifecycle: Lifecycle) -> None:
+    """From SIGTERM on be not ready, but go on answering for `seconds`; only then let uvicorn stop.
+
+    A second signal stops at once. Called in the event loop of a worker, after uvicorn has set its own handlers.
+    """
+    stop = signal.getsignal(signal.SIGTERM)
+    loop = asyncio.get_running_loop()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        again, lifecycle.draining = lifecycle.draining, True
+        if again or seconds == 0:
+            _call(stop, number, frame)
+        else:
+            loop.call_soon_threadsafe(loop.call_later, seconds, _call, stop, number, None)
+
+    if callable(stop):
+        signal.signal(signal.SIGTERM, handle)
+
+
+def serve(
+    make_app: Callable[..., Any], *, host: str, port: int, workers: int, log_level: str, grace_seconds: float
+) -> None:
+    """Listen and serve until a signal; returns after a clean stop.
+
+    Args:
+        make_app: makes the ASGI application in each worker; gets `url`. Must be picklable for several workers.
+        host: address to listen on.
+        port: port to listen on; 0 takes a free one.
+        workers: processes.
+        log_level: least level that is logged.
+        grace_seconds: how long requests in flight may take after the listener is closed.
+
+    Raises:
+        OSError: the address cannot be listened on.
+        SystemExit: with 3 where a worker cannot start.
+    """
+    listener = _listen(host, port)
+    config = uvicorn.Config(
+        partial(_make_worker_app, make_app, log_level, url=_url(listener)),
+        factory=True,
+        workers=workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="on",
+        ws="none",
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=max(1, round(grace_seconds)),
+    )
+    try:
+        if workers == 1:
+            _serve_alone(config, listener)
+        else:
+            _serve_together(config, listener)
+    finally:
+        listener.close()
+
+
+def _serve_alone(config: uvicorn.Config, listener: socket.socket) -> None:
+    """One worker, in this process. uvicorn raises its signals again after a clean stop; here that is a plain end."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    server = uvicorn.Server(config)
+    server.run(sockets=[listener])
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+def _serve_together(config: uvicorn.Config, listener: socket.socket) -> None:
+    """Several workers under uvicorn's supervisor, with a folder in which their metrics add up."""
+    shared = tempfile.mkdtemp(prefix="seatrial-metrics-")
+    os.environ[MULTIPROCESS] = shared
+    try:
+        Multiprocess(config, sockets=[listener]).run()
+    finally:
+        shutil.rmtree(shared, ignore_errors=True)
+
+
+def _make_worker_app(make_app: Callable[..., Any], log_level: str, *, url: str) -> Any:  # noqa: ANN401 - an ASGI app
+    logs.configure(log_level)
+    return make_app(url=url)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    listener.set_inheritable(True)
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _call(handler: Any, number: int, frame: FrameType | None) -> None:  # noqa: ANN401 - typeshed's own type of handlers
+    handler(number, frame)

@@ -1,0 +1,1 @@
+"""What runs models: each module implements `inference.runtime.Runtime`."""

@@ -1,0 +1,86 @@
+"""ONNX Runtime, the one place that imports it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import onnxruntime as ort
+
+from seatrial.contracts.manifest import Manifest
+from seatrial.server.core.errors import InferenceFailed, ModelUnusable
+from seatrial.server.inference.runtime import Array
+
+_DTYPES = {
+    "tensor(float16)": "float16",
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(bool)": "bool",
+    "tensor(string)": "string",
+    **{f"tensor({name})": name for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
+}
+
+
+class OnnxRuntime:
+    """An ONNX Runtime session on the CPU; lives as long as its model is loaded.
+
+    One thread a run, no spinning: requests, not operators, are what runs side by side.
+    """
+
+    def __init__(self, artifact: bytes, manifest: Manifest) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(artifact, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors have no common root but Exception
+            raise ModelUnusable(f"ONNX Runtime cannot load it: {error}") from error
+        self._outputs = [manifest.output.name]
+        self._flat = manifest.task == "regression"
+        self._check_inputs(manifest)
+        self._check_output(manifest)
+
+    def run(self, arrays: Mapping[str, Array]) -> Array:
+        """See `Runtime.run`."""
+        try:
+            output: Array = self._session.run(self._outputs, arrays)[0]
+        except Exception as error:  # the same
+            raise InferenceFailed("The model failed on this input.") from error
+        return output.reshape(len(output)) if self._flat else output
+
+    def configuration(self) -> dict[str, Any]:
+        """Library, provider and threads."""
+        return {"runtime": "onnxruntime", "runtime_version": ort.__version__, "provider": "cpu", "threads": 1}
+
+    def _check_inputs(self, manifest: Manifest) -> None:
+        graph = {node.name: (_DTYPES.get(node.type, node.type), node.shape) for node in self._session.get_inputs()}
+        stated = {spec.name: spec for spec in manifest.inputs}
+        if set(graph) != set(stated):
+            raise ModelUnusable(f"The graph has the inputs {sorted(graph)}, the manifest {sorted(stated)}.")
+        for name, spec in stated.items():
+            dtype, shape = graph[name]
+            if dtype != spec.dtype:
+                raise ModelUnusable(f"The input '{name}' is {dtype} in the graph, {spec.dtype} in the manifest.")
+            if not _compatible(shape[1:], spec.shape):
+                raise ModelUnusable(f"The input '{name}' is {shape[1:]} in the graph, {spec.shape} in the manifest.")
+
+    def _check_output(self, manifest: Manifest) -> None:
+        graph = {node.name: node.shape for node in self._session.get_outputs()}
+        name = manifest.output.name
+        if name not in graph:
+            raise ModelUnusable(f"The graph has no output '{name}'; it has {sorted(graph)}.")
+        wanted = ((len(manifest.output.classes),),) if manifest.output.classes else ((), (1,))
+        if not any(_compatible(graph[name][1:], shape) for shape in wanted):
+            raise ModelUnusable(f"The output '{name}' has the shape {graph[name]}, which the manifest does not allow.")
+
+
+def _compatible(graph: list[int | str | None], stated: tuple[int, ...]) -> bool:
+    """Whether a shape of the graph (free axes are names or None) allows the stated one."""
+    pairs = zip(graph, stated, strict=False)
+    return len(graph) == len(stated) and all(not isinstance(axis, int) or axis == size for axis, size in pairs)
+
+
+def load(artifact: bytes, manifest: Manifest) -> OnnxRuntime:
+    """Load an ONNX model; raises `ModelUnusable` where it does not fit its manifest. See `RuntimeLoader`."""
+    return OnnxRuntime(artifact, manifest)

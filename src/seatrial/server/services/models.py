@@ -1,0 +1,178 @@
+"""What there is to serve: load it, list it, describe it."""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+
+from seatrial.contracts.golden import Golden
+from seatrial.contracts.manifest import manifest_as_dict
+from seatrial.server.core.errors import InvalidInput, ModelUnusable, SeatrialError
+from seatrial.server.inference.faults import Faults
+from seatrial.server.inference.model import LoadedModel
+from seatrial.server.inference.pool import Pool, Snapshot
+from seatrial.server.inference.runtime import Array, Runtime, RuntimeLoader
+from seatrial.server.inference.signature import Arrays, Signature
+from seatrial.server.registry.model import SERVED, ModelVersion, Stage
+from seatrial.server.registry.ports import Artifacts, Registry
+
+INLINE_SECONDS = 0.002
+"""An example that takes less than this is run in the event loop; a longer one would hold up the others."""
+
+WARMUP_RUNS = 5
+
+
+def load_models(
+    registry: Registry,
+    artifacts: Artifacts,
+    load: RuntimeLoader,
+    default_models: Sequence[str],
+    log: Callable[[str, str, str], None],
+) -> Snapshot:
+    """Load, warm and verify every version that is to be served. One that fails does not stop the others.
+
+    Args:
+        registry: the versions.
+        artifacts: their files.
+        load: makes a runtime from a file.
+        default_models: names, in the order in which they answer inputs that name no model.
+        log: hears (event, model_id, detail) of each.
+    """
+    loaded: dict[str, LoadedModel] = {}
+    failures: dict[str, str] = {}
+    stages: dict[str, Stage] = {}
+    for version in registry.versions():
+        if version.stage not in SERVED:
+            continue
+        stages[version.model_id] = version.stage
+        try:
+            loaded[version.model_id] = load_model(version, artifacts, load)
+            log("model_ready", version.model_id, version.stage)
+        except SeatrialError as error:
+            failures[version.model_id] = str(error)
+            log("model_failed", version.model_id, str(error))
+    production = {m.name: m for m in loaded.values() if stages[m.model_id] is Stage.PRODUCTION}
+    return Snapshot(
+        by_id=loaded,
+        production=production,
+        defaults=tuple(production[name] for name in default_models if name in production),
+        others=tuple(model for name, model in sorted(production.items()) if name not in default_models),
+        failures=failures,
+    )
+
+
+def load_model(version: ModelVersion, artifacts: Artifacts, load: RuntimeLoader) -> LoadedModel:
+    """Load one version, run its golden inputs (which warms it) and compare; raises `ModelUnusable`."""
+    manifest = version.manifest
+    golden = artifacts.golden(manifest.digest)
+    runtime = load(artifacts.model(manifest.digest), manifest)
+    signature = Signature(manifest)
+    arrays = _golden_arrays(signature, golden)
+    verify_golden(runtime, arrays, golden)
+    inline = _seconds_per_example(runtime, arrays) < INLINE_SECONDS
+    config = {**runtime.configuration(), "numpy_version": np.__version__, "mode": "inline" if inline else "threads"}
+    return LoadedModel(
+        model_id=version.model_id,
+        name=version.name,
+        version=version.version,
+        manifest=manifest,
+        golden=golden,
+        signature=signature,
+        runtime=runtime,
+        serving_config=config,
+        serving_config_digest="sha256:" + hashlib.sha256(orjson.dumps(config, option=orjson.OPT_SORT_KEYS)).hexdigest(),
+        inline=inline,
+    )
+
+
+def verify_golden(runtime: Runtime, arrays: Arrays, golden: Golden) -> None:
+    """Raise `ModelUnusable` unless every golden answer is reproduced within the tolerance."""
+    expected = np.array([case.output for case in golden.cases])
+    actual = np.asarray(runtime.run(arrays), np.float64).reshape(len(expected), -1)
+    if actual.shape != expected.shape:
+        raise ModelUnusable(
+            f"Golden inference: outputs of shape {actual.shape[1:]}, {expected.shape[1:]} were recorded."
+        )
+    difference: Array = np.abs(actual - expected).max(axis=1)
+    wrong = np.flatnonzero(~(difference <= golden.tolerance))
+    if wrong.size:
+        raise ModelUnusable(
+            f"Golden inference: {wrong.size} of {len(expected)} answers differ from the recorded ones, the first at"
+            f" case {wrong[0]} by {difference[wrong[0]]:.3g} (tolerance {golden.tolerance:g})."
+        )
+
+
+def list_models(registry: Registry, pool: Pool, name: str | None, stage: str | None) -> list[dict[str, Any]]:
+    """Every version, or those of a name, of a stage; with whether this server has it loaded."""
+    return [
+        _summary(version, pool)
+        for version in registry.versions()
+        if name in {None, version.name} and stage in {None, version.stage.value}
+    ]
+
+
+def describe_model(registry: Registry, pool: Pool, model_id: str) -> dict[str, Any]:
+    """All that is known of one version; raises `UnknownModel`."""
+    version = registry.get(model_id)
+    model = pool.snapshot.by_id.get(version.model_id)
+    return {
+        **_summary(version, pool),
+        "metrics": version.manifest.metrics,
+        "manifest": manifest_as_dict(version.manifest),
+        "registered_at": version.registered_at,
+        "reason": version.reason,
+        "serving_config": dict(model.serving_config) if model else None,
+        "serving_config_digest": model.serving_config_digest if model else None,
+        "execution": [],
+        "proofs": [],
+        "failure": pool.snapshot.failures.get(version.model_id),
+    }
+
+
+def golden_of(registry: Registry, artifacts: Artifacts, model_id: str) -> dict[str, Any]:
+    """Known inputs and answers of one version; raises `UnknownModel`."""
+    version = registry.get(model_id)
+    golden = artifacts.golden(version.manifest.digest)
+    return {
+        "model_id": version.model_id,
+        "digest": version.manifest.digest,
+        "tolerance": golden.tolerance,
+        "cases": [{"input": case.input, "output": case.output, "label": case.label} for case in golden.cases],
+    }
+
+
+def _summary(version: ModelVersion, pool: Pool) -> dict[str, Any]:
+    return {
+        "model_id": version.model_id,
+        "model_name": version.name,
+        "model_version": version.version,
+        "stage": version.stage.value,
+        "task": version.manifest.task,
+        "description": version.manifest.description,
+        "digest": version.manifest.digest,
+        "loaded": version.model_id in pool.snapshot.by_id,
+    }
+
+
+def _golden_arrays(signature: Signature, golden: Golden) -> Arrays:
+    """The golden inputs as a batch; a case that the signature refuses makes the model unusable."""
+    faults = Faults()
+    arrays = signature.accept_batch([case.input for case in golden.cases], faults)
+    if arrays is None:
+        error: InvalidInput = faults.error("golden input")
+        raise ModelUnusable(f"Golden inference: {error.faults[0].pointer}: {error.faults[0].detail}")
+    return arrays
+
+
+def _seconds_per_example(runtime: Runtime, arrays: Arrays) -> float:
+    """The best of a few runs of one example."""
+    one = {name: array[:1] for name, array in arrays.items()}
+    best = float("inf")
+    for _ in range(WARMUP_RUNS):
+        begin = time.perf_counter()
+        runtime.run(one)
+        best = min(best, time.perf_counter() - begin)
+    return best

@@ -1,0 +1,62 @@
+"""Predict: choose the model, run it, check what came out."""
+
+import numpy as np
+
+from seatrial.server.core.errors import InferenceFailed, ModelNotLoaded, UnknownModel
+from seatrial.server.inference.deadline import Deadline
+from seatrial.server.inference.executor import Executor
+from seatrial.server.inference.model import InferResult, LoadedModel
+from seatrial.server.inference.pool import Pool, select
+from seatrial.server.inference.signature import Arrays
+from seatrial.server.inference.types import InferRequest
+from seatrial.server.registry.ports import Registry
+
+
+class Predictor:
+    """What a prediction needs; lives as long as the server."""
+
+    def __init__(self, pool: Pool, executor: Executor, registry: Registry) -> None:
+        self._pool = pool
+        self._executor = executor
+        self._registry = registry
+
+    async def predict(self, request: InferRequest, deadline: Deadline) -> InferResult:
+        """Answer one example.
+
+        Raises:
+            InvalidInput, UnknownModel, ModelNotLoaded, DeadlineExceeded, InferenceFailed: see `core.errors`.
+        """
+        model, arrays = self._select(request, batch=False)
+        if model.inline:
+            return _finite(self._executor.run_inline(model, arrays, deadline))
+        return _finite(await self._executor.run(model, arrays, 1, deadline))
+
+    async def predict_batch(self, request: InferRequest, deadline: Deadline) -> InferResult:
+        """Answer a batch, all or nothing; raises as `predict` does."""
+        model, arrays = self._select(request, batch=True)
+        return _finite(await self._executor.run(model, arrays, request.batch_size, deadline))
+
+    def _select(self, request: InferRequest, *, batch: bool) -> tuple[LoadedModel, Arrays]:
+        try:
+            return select(self._pool.snapshot, request, batch=batch)
+        except ModelNotLoaded:
+            raise self._absent(request) from None
+
+    def _absent(self, request: InferRequest) -> Exception:
+        """Why the named model does not answer: it does not exist, or it exists and is not loaded."""
+        if request.model_id is not None:
+            version = self._registry.get(request.model_id)
+            reason = self._pool.snapshot.failures.get(version.model_id, f"it is in the stage '{version.stage}'")
+            return ModelNotLoaded(f"The model '{version.model_id}' is not being served: {reason}")
+        if request.model_name is None:
+            return ModelNotLoaded("No model is in production here.")
+        if any(version.name == request.model_name for version in self._registry.versions()):
+            return ModelNotLoaded(f"The model '{request.model_name}' has no production version that is being served.")
+        return UnknownModel(f"There is no model '{request.model_name[:100]}'.")
+
+
+def _finite(result: InferResult) -> InferResult:
+    """The result; JSON has no NaN or infinity, so an answer with one is a failure of the model."""
+    if not np.isfinite(result.output).all():
+        raise InferenceFailed("The model answered with a value that is not a finite number.")
+    return result

@@ -1,0 +1,106 @@
+"""The one table of settings: flag of `serve` > environment > `./seatrial.toml` or `--config` > default."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+CONFIG_FILE = Path("seatrial.toml")
+
+
+def _split(value: object) -> object:
+    """A comma-separated list; the empty text is the empty list."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+AnonymousScopes = Annotated[tuple[Literal["predict", "read"], ...], NoDecode, BeforeValidator(_split)]
+Directory = Annotated[Path, AfterValidator(_absolute)]
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set. Made once, at the door; handed down as values."""
+
+    model_config = SettingsConfigDict(env_prefix="SEATRIAL_", frozen=True, extra="ignore")
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    workers: int = Field(default=1, ge=1, le=256, description="Number of server processes.")
+    data_dir: Directory = Field(
+        default=Path("~/.local/share/seatrial"), validate_default=True, description="Where the server keeps its state."
+    )
+    anonymous_scopes: AnonymousScopes | None = Field(
+        default=None,
+        description="Scopes of callers without credentials, anywhere. Default: predict,read for loopback callers only.",
+    )
+    default_models: Names = Field(
+        default=("digits", "geoclimate"),
+        description="Models that answer, in this order, when several accept an input that names none.",
+    )
+    max_body_bytes: int = Field(default=16 * 2**20, ge=1, description="Largest request body; beyond it 413.")
+    request_timeout: float = Field(
+        default=30.0, gt=0, allow_inf_nan=False, description="Seconds a request may take; beyond them 504."
+    )
+    allowed_hosts: Names | None = Field(
+        default=None, description="Host names that are answered. Default: loopback names on loopback, else any."
+    )
+    drain_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds between SIGTERM and closing the listener. Default: 0 on loopback, else 5.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what it is given: `load_settings` alone reads the environment and the file."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
+        return (init_settings,)
+
+
+def load_settings(flags: dict[str, Any], config: Path | None = None) -> Settings:
+    """The settings in force.
+
+    Args:
+        flags: what the command line gave, by field name.
+        config: a TOML file of settings, which must exist; `None` takes `./seatrial.toml` where there is one.
+
+    Raises:
+        pydantic.ValidationError: a value is wrong.
+        ValueError: the file is not TOML, or has a setting that does not exist.
+        OSError: the file cannot be read.
+    """
+    file = _read(config) if config is not None or CONFIG_FILE.is_file() else {}
+    environment = EnvSettingsSource(Settings)()
+    return Settings(**{**file, **environment, **flags})
+
+
+def _read(config: Path | None) -> dict[str, Any]:
+    path = config or CONFIG_FILE
+    with path.open("rb") as file:
+        values = tomllib.load(file)
+    unknown = sorted(set(values) - set(Settings.model_fields))
+    if unknown:
+        raise ValueError(f"{path}: there is no setting {', '.join(map(repr, unknown))}.")
+    return values

@@ -1,0 +1,1 @@
+"""What is kept, and where: implements the ports of `registry` and `access`."""

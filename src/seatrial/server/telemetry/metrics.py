@@ -1,0 +1,197 @@
+"""Prometheus metrics: what is counted, and the two views of it.
+
+With several workers the supervisor sets PROMETHEUS_MULTIPROC_DIR before they start; prometheus_client then keeps the
+values in files there, and a scrape of any worker answers with the sums.
+"""
+
+import os
+import resource
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+from seatrial.server.core.clock import Monotonic, timestamp
+from seatrial.server.inference.pool import Snapshot
+
+BUCKETS = (
+    0.0001, 0.00025, 0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01,
+    0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+)  # fmt: skip
+"""Seconds. Most answers take well under a millisecond, so that is where the buckets are."""
+
+MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+QUANTILES = (0.5, 0.95, 0.99)
+_CLIENT_ERROR, _SERVER_ERROR = 400, 500
+
+
+class Metrics:
+    """Implements `core.observe.Observer` over prometheus_client; lives as long as the server."""
+
+    def __init__(self, version: str, clock: Monotonic) -> None:
+        self._clock = clock
+        self._started = clock()
+        self._models: dict[str, tuple[str, str]] = {}
+        self._handles: dict[tuple[str, ...], Any] = {}
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        own = CollectorRegistry()
+        self._requests = Counter(
+            "seatrial_requests", "Answers by route, method and status.", ["route", "method", "status"], registry=own
+        )
+        self._seconds = Histogram(
+            "seatrial_request_seconds", "Time to answer, by route.", ["route"], buckets=BUCKETS, registry=own
+        )
+        self._rows = Counter("seatrial_predicted_examples", "Examples predicted, by model.", ["model"], registry=own)
+        self._predictions = Histogram(
+            "seatrial_prediction_seconds",
+            "Time of a prediction from its first byte to its answer, by model.",
+            ["model"],
+            buckets=BUCKETS,
+            registry=own,
+        )
+        self._infer = Histogram(
+            "seatrial_inference_seconds",
+            "Time in the model's runtime, by model.",
+            ["model"],
+            buckets=BUCKETS,
+            registry=own,
+        )
+        self._refusals = Counter("seatrial_refusals", "Requests refused, by reason.", ["reason"], registry=own)
+        self._registry = self._visible(own, version)
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """See `Observer.answered`."""
+        key = (route, method, str(status))
+        handles = self._handles.get(key)
+        if handles is None:
+            handles = self._handles[key] = (self._requests.labels(*key), self._seconds.labels(route))
+        handles[0].inc()
+        handles[1].observe(seconds)
+
+    def predicted(self, model_id: str, rows: int, infer_seconds: float, total_seconds: float) -> None:
+        """See `Observer.predicted`."""
+        handles = self._handles.get((model_id,))
+        if handles is None:
+            kinds = (self._rows, self._infer, self._predictions)
+            handles = self._handles[(model_id,)] = tuple(kind.labels(model_id) for kind in kinds)
+        handles[0].inc(rows)
+        handles[1].observe(infer_seconds)
+        handles[2].observe(total_seconds)
+
+    def refused(self, reason: str) -> None:
+        """See `Observer.refused`."""
+        self._refusals.labels(reason).inc()
+
+    def serving(self, snapshot: Snapshot) -> None:
+        """Show the models of this snapshot, with digest and stage, as `seatrial_model_info`."""
+        production = {model.model_id for model in snapshot.production.values()}
+        self._models = {
+            model_id: (model.manifest.digest, "production" if model_id in production else "staging")
+            for model_id, model in snapshot.by_id.items()
+        }
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """The text for Prometheus and its content type: OpenMetrics where asked for, else the plain format."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
+
+    def as_json(self) -> dict[str, Any]:
+        """The same numbers as one object, with latency quantiles (interpolated within buckets) by model."""
+        families = {family.name: family for family in self._registry.collect()}
+        statuses = [(int(s.labels["status"]), s.value) for s in _samples(families, "seatrial_requests", "_total")]
+        return {
+            "timestamp": timestamp(),
+            "uptime_seconds": round(self._clock() - self._started, 3),
+            "total_models": len(self._models),
+            "production_models": sum(stage == "production" for _, stage in self._models.values()),
+            "requests_total": int(sum(count for _, count in statuses)),
+            "errors_total": int(sum(count for status, count in statuses if status >= _CLIENT_ERROR)),
+            "server_errors_total": int(sum(count for status, count in statuses if status >= _SERVER_ERROR)),
+            "models": {model_id: _model_view(families, model_id) for model_id in sorted(self._models)},
+            "metrics": {
+                family.name: [
+                    {"name": sample.name, "labels": sample.labels, "value": sample.value} for sample in family.samples
+                ]
+                for family in families.values()
+            },
+        }
+
+    def _visible(self, own: CollectorRegistry, version: str) -> CollectorRegistry:
+        """What a scrape reads: our own metrics (of all workers), and facts about this process."""
+        shared = os.environ.get(MULTIPROCESS)
+        registry = CollectorRegistry() if shared else own
+        if shared:
+            MultiProcessCollector(registry, path=shared)  # type: ignore[no-untyped-call]
+        registry.register(_Facts(self, version))
+        if sys.platform == "linux":
+            ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        return registry
+
+
+class _Facts(Collector):
+    """Gauges that are read when they are asked for."""
+
+    def __init__(self, metrics: Metrics, version: str) -> None:
+        self._metrics = metrics
+        self._version = version
+
+    def collect(self) -> Iterator[Metric]:
+        metrics = self._metrics
+        yield InfoMetricFamily("seatrial_build", "The server's version.", {"version": self._version})
+        yield GaugeMetricFamily(
+            "seatrial_uptime_seconds",
+            "Seconds since this worker started.",
+            metrics._clock() - metrics._started,  # noqa: SLF001 - its other half
+        )
+        models = GaugeMetricFamily(
+            "seatrial_model_info", "1 for each loaded model.", labels=["model", "digest", "stage"]
+        )
+        for model_id, (digest, stage) in sorted(metrics._models.items()):  # noqa: SLF001 - its other half
+            models.add_metric([model_id, digest, stage], 1.0)
+        yield models
+        if sys.platform != "linux":
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            yield GaugeMetricFamily("process_resident_memory_bytes", "Peak resident memory in bytes.", peak)
+
+
+def _samples(families: dict[str, Metric], name: str, suffix: str) -> list[Any]:
+    """The samples of a family whose name ends so; none where the family does not exist."""
+    family = families.get(name)
+    return [] if family is None else [sample for sample in family.samples if sample.name == name + suffix]
+
+
+def _model_view(families: dict[str, Metric], model_id: str) -> dict[str, Any]:
+    """Counts and latency quantiles of one model."""
+    name = "seatrial_prediction_seconds"
+    of_model = [sample for sample in _samples(families, name, "_bucket") if sample.labels["model"] == model_id]
+    buckets = sorted((float(sample.labels["le"]), sample.value) for sample in of_model)
+    rows = _samples(families, "seatrial_predicted_examples", "_total")
+    return {
+        "predictions": int(buckets[-1][1]) if buckets else 0,
+        "examples": int(sum(sample.value for sample in rows if sample.labels["model"] == model_id)),
+        "latency_ms": {f"p{q * 100:.0f}": quantile_ms(buckets, q) for q in QUANTILES},
+    }
+
+
+def quantile_ms(buckets: list[tuple[float, float]], q: float) -> float | None:
+    """A quantile from cumulative buckets `(upper bound in s, count)`, linear within its bucket; `None` without data."""
+    total = buckets[-1][1] if buckets else 0
+    if not total:
+        return None
+    below_bound, below_count = 0.0, 0.0
+    for bound, count in buckets:
+        if count >= q * total:
+            if bound == float("inf"):
+                return round(below_bound * 1000, 4)
+            share = (q * total - below_count) / (count - below_count)
+            return round((below_bound + share * (bound - below_bound)) * 1000, 4)
+        below_bound, below_count = bound, count
+    return None

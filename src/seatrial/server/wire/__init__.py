@@ -1,0 +1,1 @@
+"""Bytes to requests, results to bytes: no HTTP framework, no I/O."""

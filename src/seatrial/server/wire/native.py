@@ -1,0 +1,208 @@
+"""The native dialect: `{"data": ...}` in, `{"predictions": [...]}` out.
+
+A body is read in two ways that agree. The quick one (simdjson, arrays of numbers straight into numpy) takes what is
+plainly right; whatever it does not take goes to the exact one, which alone decides what is refused, and says why.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import orjson
+import simdjson
+
+from seatrial.contracts.problem import MAX_LISTED, Fault, pointer
+from seatrial.server.core.clock import timestamp
+from seatrial.server.core.errors import InvalidInput
+from seatrial.server.inference.faults import describe
+from seatrial.server.inference.model import InferResult
+from seatrial.server.inference.runtime import Array
+from seatrial.server.inference.types import DEFAULT_BATCH_SIZE, MAX_ROWS, InferRequest, Value
+from seatrial.server.wire import strict_json
+
+SINGLE_FIELDS = frozenset({"data", "model_id", "model_name", "return_probabilities"})
+BATCH_FIELDS = SINGLE_FIELDS | {"batch_size"}
+
+
+class _Irregular(Exception):
+    """The quick way does not take this body."""
+
+
+class Decoder:
+    """Reads bodies of one route; one a thread, since a simdjson parser has one document at a time."""
+
+    def __init__(self, *, batch: bool) -> None:
+        self._fields = BATCH_FIELDS if batch else SINGLE_FIELDS
+        self._parser = simdjson.Parser()
+
+    def decode(self, body: bytes) -> InferRequest:
+        """A request from its body; raises `InvalidJSON` or `InvalidInput`."""
+        try:
+            return self._quick(body)
+        except (_Irregular, ValueError, TypeError, RuntimeError, KeyError):
+            pass  # the exact way says what is wrong, if anything is
+        return request_of(strict_json.loads(body), self._fields)
+
+    def _quick(self, body: bytes) -> InferRequest:
+        document = self._parser.parse(body)
+        if not isinstance(document, simdjson.Object):
+            raise _Irregular
+        names = list(document.keys())
+        if len(set(names)) != len(names) or not self._fields.issuperset(names):
+            raise _Irregular
+        arrays = _Arrays()
+        data = arrays.value(document["data"])
+        if not isinstance(data, dict | list | np.ndarray):
+            raise _Irregular
+        request = InferRequest(data)
+        if arrays.brackets != body.count(b"["):
+            raise _Irregular
+        if len(names) > 1:
+            _set_options(request, {name: document[name] for name in names if name != "data"})
+        return request
+
+
+def _set_options(request: InferRequest, options: Mapping[str, Value]) -> None:
+    """Set the members beside `data`, if they are of the right type."""
+    for name, value in options.items():
+        if option_fault(name, value) is not None:
+            raise _Irregular
+        setattr(request, name, int(value) if name == "batch_size" else value)  # type: ignore[call-overload]
+    if request.model_id is not None and request.model_name is not None:
+        raise _Irregular
+
+
+class _Arrays:
+    """Converts simdjson values; counts the brackets it has accounted for.
+
+    simdjson flattens nested arrays without a word, so the caller compares the count with that of the body: equal
+    counts mean that every array was as regular as it was taken to be.
+    """
+
+    def __init__(self) -> None:
+        self.brackets = 0
+
+    def value(self, node: Any) -> Value:  # noqa: ANN401 - simdjson proxies or plain values
+        """A plain value, or float64 arrays where there are arrays of numbers."""
+        if isinstance(node, simdjson.Array):
+            return self._array(node)
+        if isinstance(node, simdjson.Object):
+            names = list(node.keys())
+            row = {name: self.value(node[name]) for name in names}
+            if len(row) != len(names):
+                raise _Irregular
+            return row
+        return node
+
+    def _array(self, node: simdjson.Array) -> Array | list[Value]:
+        length = len(node)
+        try:
+            flat: Array = np.frombuffer(node.as_buffer(of_type="d"), np.float64)
+        except TypeError:
+            self.brackets += 1
+            return [self.value(child) for child in node]
+        if flat.size == length:
+            self.brackets += 1
+            return flat
+        widths = {len(child) if isinstance(child, simdjson.Array) else -1 for child in node}
+        if len(widths) != 1 or flat.size != length * next(iter(widths)):
+            raise _Irregular
+        self.brackets += 1 + length
+        return flat.reshape(length, -1)
+
+
+def option_fault(name: str, value: Value) -> Fault | None:
+    """What is wrong with one of the members beside `data`."""
+    if name in {"model_id", "model_name"}:
+        good, expected = value is None or isinstance(value, str), "a text or null"
+    elif name == "return_probabilities":
+        good, expected = isinstance(value, bool), "true or false"
+    else:
+        whole = isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
+        good, expected = whole and 1 <= value <= MAX_ROWS, f"a whole number from 1 to {MAX_ROWS}"  # type: ignore[operator]
+    if good:
+        return None
+    return Fault(pointer(name), f"'{name}' is {expected}.", expected, describe(value))
+
+
+def request_of(document: Value, fields: frozenset[str]) -> InferRequest:
+    """A request from a parsed document; raises `InvalidInput` with a fault for each member that is wrong."""
+    if not isinstance(document, dict):
+        fault = Fault("", "The body is a JSON object with a member 'data'.", "an object", describe(document))
+        raise InvalidInput("The body is not an object.", [fault])
+    faults = _envelope_faults(document, fields)
+    if faults:
+        raise InvalidInput("The request has members that are wrong.", faults[:MAX_LISTED], len(faults))
+    return InferRequest(
+        data=document["data"],
+        model_id=document.get("model_id"),
+        model_name=document.get("model_name"),
+        return_probabilities=document.get("return_probabilities", False),
+        batch_size=int(document.get("batch_size", DEFAULT_BATCH_SIZE)),
+    )
+
+
+def _envelope_faults(document: dict[str, Value], fields: frozenset[str]) -> list[Fault]:
+    faults = []
+    if "data" not in document:
+        faults.append(Fault("/data", "The member 'data' is missing.", "an object or an array", "nothing"))
+    elif not isinstance(document["data"], dict | list):
+        text = "'data' is an object of features, or an array."
+        faults.append(Fault("/data", text, "an object or an array", describe(document["data"])))
+    faults += [
+        Fault(pointer(name), "The member stands twice.", "each member once", "the same member again")
+        for name in getattr(document, "duplicates", ())
+    ]
+    for name, value in document.items():
+        if name not in fields:
+            known = f"one of: {', '.join(sorted(fields))}"
+            faults.append(Fault(pointer(name), "There is no such member.", known, describe(value)))
+        elif name != "data" and (fault := option_fault(name, value)) is not None:
+            faults.append(fault)
+    if document.get("model_id") is not None and document.get("model_name") is not None:
+        text = "A request names its model by model_id or by model_name, not by both."
+        faults.append(Fault("/model_name", text, "only one of the two", describe(document["model_name"])))
+    return faults
+
+
+def encode(result: InferResult, *, batch: bool, probabilities: bool) -> bytes:
+    """The body of the answer. Floats are written as short as their float32 allows."""
+    model = result.model
+    answer: dict[str, Any] = {}
+    if model.classes:
+        _classification(answer, result, batch=batch, probabilities=probabilities)
+    else:
+        answer["predictions"] = result.output
+        if not batch:
+            answer["prediction"] = result.output[0]
+        answer["units"] = model.manifest.output.units
+    answer["model_id"] = model.model_id
+    answer["model_name"] = model.name
+    answer["model_version"] = model.version
+    answer["inference_time_ms"] = round(result.infer_seconds * 1000, 3)
+    answer["timestamp"] = timestamp()
+    answer["input_shape"] = (result.rows, model.signature.width)
+    answer["cached"] = False
+    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _classification(answer: dict[str, Any], result: InferResult, *, batch: bool, probabilities: bool) -> None:
+    classes = result.model.classes
+    best = result.output.argmax(axis=1)
+    if batch:
+        answer["predictions"] = [classes[index] for index in best.tolist()]
+        answer["confidences"] = np.clip(result.output[np.arange(result.rows), best], 0, 1)
+        if probabilities:
+            answer["probabilities"] = [_by_class(classes, row) for row in result.output]
+        return
+    index = best[0]
+    answer["predictions"] = [classes[index]]
+    answer["prediction"] = classes[index]
+    confidence = result.output[0, index]
+    answer["confidence"] = confidence if 0 <= confidence <= 1 else float(np.clip(confidence, 0, 1))
+    if probabilities:
+        answer["probabilities"] = _by_class(classes, result.output[0])
+
+
+def _by_class(classes: tuple[str | int, ...], row: Array) -> dict[str, Any]:
+    return {str(label): value for label, value in zip(classes, row, strict=True)}
