@@ -75,14 +75,14 @@ def _serve(flags: dict[str, Any], config: Path | None) -> None:
         settings = load_settings(flags, config)
     except (ValueError, OSError) as error:
         _refuse(_explain(error))
-    drain = partial(process.drain_on_sigterm, drain_seconds(settings))
     try:
         process.serve(
-            partial(create_app, settings, on_start=drain),
+            partial(create_app, settings),
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
             log_level=settings.log_level,
+            drain_seconds=drain_seconds(settings),
             grace_seconds=settings.request_timeout,
         )
     except OSError as error:

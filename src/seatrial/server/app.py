@@ -1,6 +1,6 @@
 """THE composition root: the only place that names concrete classes and joins them."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -51,7 +51,7 @@ def create_app(
     settings: Settings,
     *,
     url: str = "",
-    on_start: Callable[[Lifecycle], None] = lambda _: None,
+    on_start: Callable[[Lifecycle, Sequence[str]], None] = lambda _, __: None,
     registry: Registry | None = None,
     artifacts: Artifacts | None = None,
     load: RuntimeLoader = onnx.load,
@@ -61,7 +61,7 @@ def create_app(
     Args:
         settings: what the operator chose.
         url: where it can be reached, for the log.
-        on_start: called in the lifespan, once all models are loaded.
+        on_start: called in the lifespan with the ids of the models, once they are loaded.
         registry: in the place of the registry of bundled models.
         artifacts: in the place of the bundled models' files.
         load: in the place of ONNX Runtime.
@@ -81,14 +81,15 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         pool.swap(load_models(registry, artifacts, load, settings.default_models, partial(_log_model, log)))
         metrics.serving(pool.snapshot)
-        on_start(lifecycle)
-        log.info("serving", url=url, models=sorted(pool.snapshot.by_id))
+        models = sorted(pool.snapshot.by_id)
+        log.info("serving", url=url, models=models)
+        on_start(lifecycle, models)
         yield
         lifecycle.draining = True
         executor.close()
         log.info("stopped")
 
-    app = FastAPI(
+    app = openapi.DocumentedAPI(
         title="Seatrial",
         version=seatrial.__version__,
         description=openapi.DESCRIPTION,

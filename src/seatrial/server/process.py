@@ -1,13 +1,14 @@
 """The process that serves: a socket, uvicorn, workers, and a stop that loses nothing."""
 
 import asyncio
+import gc
 import os
 import shutil
 import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -21,6 +22,15 @@ from seatrial.server.telemetry.metrics import MULTIPROCESS
 
 STARTUP_FAILURE = 3
 BACKLOG = 2048
+
+GREETING = """
+  Seatrial serves {models} on {url}
+
+    ask    curl --json '{{"data": [39.7, -105, 2050, "A1B"]}}' {url}/predict
+    docs   {url}/docs
+    stop   Ctrl-C
+
+"""
 
 
 def drain_on_sigterm(seconds: float, lifecycle: Lifecycle) -> None:
@@ -42,17 +52,26 @@ def drain_on_sigterm(seconds: float, lifecycle: Lifecycle) -> None:
         signal.signal(signal.SIGTERM, handle)
 
 
-def serve(
-    make_app: Callable[..., Any], *, host: str, port: int, workers: int, log_level: str, grace_seconds: float
+def serve(  # noqa: PLR0913 - what an operator sets
+    make_app: Callable[..., Any],
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    log_level: str,
+    drain_seconds: float,
+    grace_seconds: float,
 ) -> None:
     """Listen and serve until a signal; returns after a clean stop.
 
     Args:
-        make_app: makes the ASGI application in each worker; gets `url`. Must be picklable for several workers.
+        make_app: makes the ASGI application in each worker; gets `url` and `on_start` (see `app.create_app`). Must be
+            picklable for several workers.
         host: address to listen on.
         port: port to listen on; 0 takes a free one.
         workers: processes.
         log_level: least level that is logged.
+        drain_seconds: how long the listener stays open after SIGTERM.
         grace_seconds: how long requests in flight may take after the listener is closed.
 
     Raises:
@@ -61,7 +80,7 @@ def serve(
     """
     listener = _listen(host, port)
     config = uvicorn.Config(
-        partial(_make_worker_app, make_app, log_level, url=_url(listener)),
+        partial(_make_worker_app, make_app, _url(listener), log_level, drain_seconds, greets=workers == 1),
         factory=True,
         workers=workers,
         log_config=None,
@@ -102,9 +121,17 @@ def _serve_together(config: uvicorn.Config, listener: socket.socket) -> None:
         shutil.rmtree(shared, ignore_errors=True)
 
 
-def _make_worker_app(make_app: Callable[..., Any], log_level: str, *, url: str) -> Any:  # noqa: ANN401 - an ASGI app
+def _make_worker_app(make_app: Callable[..., Any], url: str, log_level: str, drain: float, *, greets: bool) -> Any:  # noqa: ANN401 - an ASGI app
     logs.configure(log_level)
-    return make_app(url=url)
+
+    def on_start(lifecycle: Lifecycle, models: Sequence[str]) -> None:
+        drain_on_sigterm(drain, lifecycle)
+        gc.collect()
+        gc.freeze()  # what is there now stays: full collections need not walk it again under load
+        if greets and sys.stderr.isatty():
+            sys.stderr.write(GREETING.format(models=", ".join(models) or "no model", url=url))
+
+    return make_app(url=url, on_start=on_start)
 
 
 def _listen(host: str, port: int) -> socket.socket:

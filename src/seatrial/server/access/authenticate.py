@@ -1,6 +1,5 @@
 """From the facts of a request to its principal."""
 
-import hashlib
 import hmac
 import ipaddress
 import re
@@ -28,7 +27,7 @@ class Authenticator:
     def __init__(
         self, admin_token: str, anonymous_scopes: Iterable[Scope] | None, *, listener_is_loopback: bool
     ) -> None:
-        self._admin_digest = _digest(admin_token.encode())
+        self._admin_token = admin_token.encode()
         self._anonymous = (
             None if anonymous_scopes is None else Principal("anonymous", frozenset(anonymous_scopes), anonymous=True)
         )
@@ -49,7 +48,7 @@ class Authenticator:
         kind, _, token = credentials.partition(b" ")
         if kind.lower() != b"bearer":
             raise Unauthenticated("The Authorization header takes 'Bearer <token>', nothing else.")
-        if hmac.compare_digest(_digest(token.strip()), self._admin_digest):
+        if hmac.compare_digest(token.strip(), self._admin_token):
             return ADMIN
         raise Unauthenticated("The token is not valid.")
 
@@ -68,7 +67,10 @@ def require(principal: Principal, scope: Scope) -> None:
 
 def forwarded(headers: dict[bytes, bytes]) -> bool:
     """Whether a proxy says that it passed the request on: its peer is not the caller."""
-    return any(name.startswith(b"x-forwarded-") or name in _FORWARDING for name in headers)
+    for name in headers:  # noqa: SIM110 - on the prediction path: a generator costs three times as much
+        if name in _FORWARDING or name.startswith(b"x-forwarded-"):
+            return True
+    return False
 
 
 @lru_cache(maxsize=1024)
@@ -87,7 +89,3 @@ def is_loopback(address: str | None) -> bool:
         return ipaddress.ip_address(address or "").is_loopback
     except ValueError:
         return False
-
-
-def _digest(token: bytes) -> bytes:
-    return hashlib.sha256(token).digest()

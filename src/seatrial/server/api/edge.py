@@ -3,9 +3,10 @@
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seatrial.contracts.problem import MEDIA_TYPE
+from seatrial.server.api.body import ClientGone
 from seatrial.server.api.guard import Guard
 from seatrial.server.api.journal import Exchange, Journal
-from seatrial.server.api.lane import ClientGone, Lane
+from seatrial.server.api.lane import Lane
 from seatrial.server.api.problems import problem_of, render
 from seatrial.server.core import ids
 from seatrial.server.core.clock import Monotonic

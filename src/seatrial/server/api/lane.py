@@ -3,14 +3,13 @@
 The same routes are declared in `api.predict` with pydantic models, for the schema; a test holds the two together.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
-from starlette.types import Message, Receive, Scope
+from starlette.types import Receive, Scope
 
+from seatrial.server.api.body import read_body
 from seatrial.server.api.guard import Guard, Headers
 from seatrial.server.core.clock import Monotonic
-from seatrial.server.core.errors import BodyTooLarge, DeadlineExceeded
 from seatrial.server.core.observe import Observer
 from seatrial.server.inference.deadline import Deadline
 from seatrial.server.inference.model import InferResult
@@ -20,10 +19,6 @@ from seatrial.server.wire.native import Decoder, encode
 
 Answer = tuple[bytes, bytes]
 """Body and Server-Timing of a prediction."""
-
-
-class ClientGone(Exception):
-    """The caller hung up before its body was complete."""
 
 
 class Lane:
@@ -71,28 +66,3 @@ class Lane:
             f" encode;dur={(done - predicted) * 1e3:.3f}, total;dur={total * 1e3:.3f}"
         )
         return answer, timing.encode("ascii")
-
-
-async def read_body(receive: Receive, limit: int, deadline: Deadline) -> bytes:
-    """The whole body; raises `BodyTooLarge`, `DeadlineExceeded` or `ClientGone`."""
-    try:
-        async with asyncio.timeout(deadline.remaining()):
-            message = await receive()
-            chunks = [_chunk(message)]
-            size = len(chunks[0])
-            while message.get("more_body", False) and size <= limit:
-                message = await receive()
-                chunks.append(_chunk(message))
-                size += len(chunks[-1])
-    except TimeoutError:
-        raise DeadlineExceeded("receive", deadline.seconds) from None
-    if size > limit:
-        raise BodyTooLarge(limit)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def _chunk(message: Message) -> bytes:
-    if message["type"] != "http.request":
-        raise ClientGone
-    body: bytes = message.get("body", b"")
-    return body

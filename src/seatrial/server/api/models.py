@@ -19,7 +19,12 @@ def model_routes(guard: Guard, registry: Registry, artifacts: Artifacts, pool: P
     """`GET /models`, `/models/{model_id}` and `/models/{model_id}/golden`."""
     router = APIRouter(tags=["models"], dependencies=[Depends(needs("read", guard))])
 
-    @router.get("/models", response_model=list[ModelSummary], responses=problems(400, 401, 403, 422, 500))
+    @router.get(
+        "/models",
+        summary="List the versions",
+        response_model=list[ModelSummary],
+        responses=problems(400, 401, 403, 422, 500),
+    )
     async def models(
         model_name: Annotated[ModelName | None, Query(description="Only versions of this model.")] = None,
         stage: Annotated[
@@ -30,12 +35,22 @@ def model_routes(guard: Guard, registry: Registry, artifacts: Artifacts, pool: P
         """Every version of every model, by name and version."""
         return list_models(registry, pool, model_name, stage)
 
-    @router.get("/models/{model_id}", response_model=ModelView, responses=problems(400, 401, 403, 404, 500))
+    @router.get(
+        "/models/{model_id}",
+        summary="One version",
+        response_model=ModelView,
+        responses=problems(400, 401, 403, 404, 500),
+    )
     async def model(model_id: str) -> dict[str, Any]:
         """Manifest, figures, stage and serving configuration of one version."""
         return describe_model(registry, pool, model_id)
 
-    @router.get("/models/{model_id}/golden", response_model=GoldenView, responses=problems(400, 401, 403, 404, 500))
+    @router.get(
+        "/models/{model_id}/golden",
+        summary="Its golden answers",
+        response_model=GoldenView,
+        responses=problems(400, 401, 403, 404, 500),
+    )
     async def golden(model_id: str) -> dict[str, Any]:
         """Known inputs, the answers recorded when the model was made, and the truth."""
         return golden_of(registry, artifacts, model_id)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from fastapi import FastAPI
+
 from seatrial.contracts.problem import MEDIA_TYPE
 from seatrial.server.api.schemas import ProblemView
 
@@ -33,18 +35,18 @@ Errors are RFC 9457 problem details; every answer carries `X-Request-ID`."""
 
 PREDICT_EXAMPLES: dict[str, Any] = {
     "climate": {
-        "summary": "Mean air temperature in Denver's grid cell, 2050, scenario A1B",
+        "summary": "Climate: Denver in 2050",
         "value": {"data": {"latitude": 39.7, "longitude": -105.0, "year": 2050, "scenario": "A1B"}},
     },
     "digit": {
-        "summary": "An image without ink, 28 x 28",
+        "summary": "Digit: a blank image",
         "value": {"data": {"image": [[0.0] * 28] * 28}, "return_probabilities": True},
     },
 }
 
 BATCH_EXAMPLES: dict[str, Any] = {
     "climate": {
-        "summary": "One place, two scenarios",
+        "summary": "Climate: Denver in 2090, twice",
         "value": {
             "data": [
                 {"latitude": 39.7, "longitude": -105.0, "year": 2090, "scenario": scenario}
@@ -59,3 +61,28 @@ def problems(*statuses: int) -> Responses:
     """The problem answers of a route, for its `responses`."""
     schema = {"$ref": f"#/components/schemas/{ProblemView.__name__}"}
     return {status: {"description": _TEXTS[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
+
+
+class DocumentedAPI(FastAPI):
+    """FastAPI whose schema tells the truth about errors: problems everywhere, and none that cannot happen."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document; made once."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            schemas = document["components"]["schemas"]
+            problem = ProblemView.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(problem.pop("$defs"))
+            schemas[ProblemView.__name__] = problem
+            for path in document["paths"].values():
+                for operation in path.values():
+                    _drop_foreign_errors(operation["responses"])
+            for foreign in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(foreign, None)
+        return super().openapi()
+
+
+def _drop_foreign_errors(responses: dict[str, Any]) -> None:
+    """FastAPI adds its own 422 to every route with parameters; ours stands where a 422 can happen."""
+    if "application/json" in responses.get("422", {}).get("content", {}):
+        del responses["422"]

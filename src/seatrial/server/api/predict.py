@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Depends, Request, Response
 from fastapi.routing import APIRoute
 
+from seatrial.server.api.body import read_body
 from seatrial.server.api.guard import Guard, needs
-from seatrial.server.api.lane import read_body
 from seatrial.server.api.openapi import BATCH_EXAMPLES, PREDICT_EXAMPLES, problems
 from seatrial.server.api.schemas import BatchAnswer, BatchRequest, PredictAnswer, PredictRequest
 from seatrial.server.core.clock import Monotonic
@@ -55,7 +55,13 @@ def predict_routes(guard: Guard, predictor: Predictor, clock: Monotonic) -> APIR
 
     router = APIRouter(tags=["predict"], route_class=GuardedRoute, dependencies=[Depends(needs("predict", guard))])
 
-    @router.post("/predict", response_model=PredictAnswer, response_model_exclude_unset=True, responses=PROBLEMS)
+    @router.post(
+        "/predict",
+        summary="Ask about one example",
+        response_model=PredictAnswer,
+        response_model_exclude_unset=True,
+        responses=PROBLEMS,
+    )
     async def predict(
         request: Request, body: Annotated[PredictRequest, Body(openapi_examples=PREDICT_EXAMPLES)]
     ) -> Response:
@@ -67,7 +73,13 @@ def predict_routes(guard: Guard, predictor: Predictor, clock: Monotonic) -> APIR
         result = await predictor.predict(wanted, request.state.deadline)
         return _json(native.encode(result, batch=False, probabilities=body.return_probabilities))
 
-    @router.post("/predict/batch", response_model=BatchAnswer, response_model_exclude_unset=True, responses=PROBLEMS)
+    @router.post(
+        "/predict/batch",
+        summary="Ask about a batch",
+        response_model=BatchAnswer,
+        response_model_exclude_unset=True,
+        responses=PROBLEMS,
+    )
     async def predict_batch(
         request: Request, body: Annotated[BatchRequest, Body(openapi_examples=BATCH_EXAMPLES)]
     ) -> Response:

@@ -39,6 +39,7 @@ class _Request(BaseModel):
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
+    data: Any
     model_id: str | None = Field(None, description="`name:version`; not together with `model_name`.")
     model_name: str | None = Field(None, description="A name: its production version answers.")
     return_probabilities: bool = Field(

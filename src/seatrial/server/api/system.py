@@ -1,6 +1,6 @@
 """The routes that say what the server is, and how it is."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Annotated, Any, Protocol
 
 import orjson
@@ -43,6 +43,7 @@ def system_routes(guard: Guard, version: str, metrics: MetricsSource, health: Re
 
     @router.get(
         "/",
+        summary="What this is",
         response_model=RootView,
         responses={307: {"description": "A browser is sent to the documentation."}, **problems(400, 500)},
     )
@@ -52,10 +53,17 @@ def system_routes(guard: Guard, version: str, metrics: MetricsSource, health: Re
             return RedirectResponse("/docs", headers={"Vary": "Accept"})
         return {"name": "seatrial", "version": version, "links": LINKS}
 
-    _get(router, "/health", HealthView, health, "The state of the whole: 200 while predictions work.")
-    _get(router, "/health/ready", ReadyView, ready, "200 only when every production model is loaded and verified.")
+    @router.get("/health", summary="Healthy?", response_model=HealthView, responses=problems(500, 503))
+    async def read_health() -> dict[str, Any]:
+        """The state of the whole: 200 while predictions work."""
+        return health()
 
-    @router.get("/health/live", response_model=LiveView, responses=problems(500))
+    @router.get("/health/ready", summary="Ready?", response_model=ReadyView, responses=problems(500, 503))
+    async def read_ready() -> dict[str, Any]:
+        """200 only when every production model is loaded, warmed and verified; 503 names what is not."""
+        return ready()
+
+    @router.get("/health/live", summary="Alive?", response_model=LiveView, responses=problems(500))
     async def live() -> dict[str, str]:
         """200 unless only a restart helps."""
         return {"status": "alive"}
@@ -65,6 +73,7 @@ def system_routes(guard: Guard, version: str, metrics: MetricsSource, health: Re
 
     @router.get(
         "/metrics",
+        summary="Metrics",
         response_model=MetricsView,
         responses={200: {"content": content}, **problems(400, 401, 403, 500)},
         dependencies=[Depends(needs("read", guard))],
@@ -77,14 +86,3 @@ def system_routes(guard: Guard, version: str, metrics: MetricsSource, health: Re
         return Response(body, headers={"Content-Type": content_type, "Vary": "Accept"})
 
     return router
-
-
-def _get(router: APIRouter, path: str, model: type[Any], report: Report, summary: str) -> None:
-    """A route that answers with a report, or with 503 and the reasons."""
-
-    async def answer() -> dict[str, Any]:
-        return report()
-
-    name = path.strip("/").replace("/", "_")
-    endpoint: Callable[[], Awaitable[dict[str, Any]]] = answer
-    router.get(path, response_model=model, responses=problems(500, 503), name=name, description=summary)(endpoint)

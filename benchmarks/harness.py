@@ -1,0 +1,176 @@
+"""What the benchmarks share: pinned servers, wrk, interleaved pairs, intervals, the machine's fingerprint."""
+
+import json
+import os
+import platform
+import random
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent
+RESULTS = ROOT / "results"
+START_SECONDS = 30.0
+
+WRK = """
+local bodies = {}
+for line in io.lines(os.getenv("BODIES")) do bodies[#bodies + 1] = line end
+local headers = {["Content-Type"] = "application/json", ["Authorization"] = os.getenv("AUTHORIZATION")}
+local turn = 0
+local threads = {}
+cached = 0
+setup = function(thread) threads[#threads + 1] = thread end
+request = function()
+  turn = turn % #bodies + 1
+  return wrk.format("POST", os.getenv("ROUTE"), headers, bodies[turn])
+end
+response = function(status, _, body)
+  if body:find('"cached":true', 1, true) then cached = cached + 1 end
+end
+done = function()
+  for _, thread in ipairs(threads) do print("cached answers: " .. thread:get("cached")) end
+end
+"""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One run of wrk against one server. `cpu_us` is the server's CPU time, user and system, for each request."""
+
+    requests_per_second: float
+    cpu_us: float
+    p99_ms: float
+    errors: int
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def pinned(command: Sequence[str], core: int, url: str, env: dict[str, str] | None = None) -> Iterator[int]:
+    """Start a server on one core, wait until it answers, give its process id; end it afterwards."""
+    pin = ["taskset", "-c", str(core)] if shutil.which("taskset") else []
+    process = subprocess.Popen([*pin, *command], env={**os.environ, **(env or {})}, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(url, process)
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait(timeout=START_SECONDS)
+
+
+def _wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the server for {url} ended with {process.returncode}")
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise TimeoutError(f"nothing answers at {url}")
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process so far, user and system (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def run_wrk(url: str, pid: int, core: int, seconds: float, connections: int, env: dict[str, str]) -> Block:
+    """One block of closed-loop load from one core, with bodies that rotate."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(WRK)
+        script.flush()
+        before = cpu_seconds(pid)
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", script.name, url]
+        pin = ["taskset", "-c", str(core)] if shutil.which("taskset") else []
+        done = subprocess.run([*pin, *command], env={**os.environ, **env}, check=True, capture_output=True, text=True)
+        used = cpu_seconds(pid) - before
+    return _parse(done.stdout, used)
+
+
+def _parse(text: str, cpu: float) -> Block:
+    if int(_find(r"cached answers: (\d+)", text)):
+        raise ValueError("void: some answers came from a cache")
+    requests = int(_find(r"(\d+) requests in", text))
+    value, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", text).groups()  # type: ignore[union-attr]
+    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+    broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
+    errors = (int(bad[1]) if bad else 0) + (sum(map(int, broken.groups())) if broken else 0)
+    milliseconds = float(value) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
+    return Block(float(_find(r"Requests/sec:\s+([\d.]+)", text)), cpu / requests * 1e6, milliseconds, errors)
+
+
+def _find(pattern: str, text: str) -> str:
+    match = re.search(pattern, text)
+    if match is None:
+        raise ValueError(f"wrk said nothing like {pattern!r}:\n{text}")
+    return match[1]
+
+
+def interleave(a: Callable[[], Block], b: Callable[[], Block], pairs: int) -> list[tuple[Block, Block]]:
+    """Pairs of blocks in the order ABBA, so that drift of the machine falls on both alike."""
+    found = []
+    for pair in range(pairs):
+        if pair % 2 == 0:
+            first = a()
+            found.append((first, b()))
+        else:
+            second = b()
+            found.append((a(), second))
+        rates = " / ".join(f"{block.requests_per_second:8.0f}" for block in found[-1])
+        print(f"  pair {pair + 1:2}/{pairs}: {rates} requests/s", file=sys.stderr)
+    return found
+
+
+def interval(ratios: Sequence[float], draws: int = 10_000, seed: int = 1) -> tuple[float, float, float]:
+    """The median of the ratios, and its 95 % bootstrap interval."""
+    chance = random.Random(seed)  # noqa: S311 - resampling, not cryptography
+    medians = sorted(statistics.median(chance.choices(ratios, k=len(ratios))) for _ in range(draws))
+    return statistics.median(ratios), medians[int(draws * 0.025)], medians[int(draws * 0.975)]
+
+
+def fingerprint() -> dict[str, Any]:
+    """What the figures were measured on."""
+    info = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.*)", info.read_text(encoding="utf-8")) if info.exists() else []
+    return {
+        "cpu": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def write(name: str, result: dict[str, Any]) -> Path:
+    """Keep a result under `benchmarks/results/`."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps({**result, "machine": fingerprint()}, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def as_rows(pairs: Sequence[tuple[Block, Block]]) -> list[dict[str, Any]]:
+    """Pairs of blocks for JSON."""
+    return [{"a": asdict(a), "b": asdict(b)} for a, b in pairs]

@@ -1,0 +1,69 @@
+"""Reads the body of a request, within its size and its time."""
+
+import asyncio
+from collections.abc import Generator
+from typing import Any
+
+from starlette.types import Message, Receive
+
+from seatrial.server.core.errors import BodyTooLarge, DeadlineExceeded
+from seatrial.server.inference.deadline import Deadline
+
+
+class ClientGone(Exception):
+    """The caller hung up before its body was complete."""
+
+
+async def read_body(receive: Receive, limit: int, deadline: Deadline) -> bytes:
+    """The whole body; raises `BodyTooLarge`, `DeadlineExceeded` or `ClientGone`."""
+    message = await _next(receive, deadline)
+    body: bytes = message.get("body", b"")
+    if message.get("more_body", False):
+        chunks = [body]
+        size = len(body)
+        while message.get("more_body", False) and size <= limit:
+            message = await _next(receive, deadline)
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+        body = b"".join(chunks)
+    if len(body) > limit:
+        raise BodyTooLarge(limit)
+    return body
+
+
+async def _next(receive: Receive, deadline: Deadline) -> Message:
+    """The next message of a request.
+
+    Mostly it is there already, so it is asked for first; only where it is not is a timer set, which costs as much as
+    parsing an image.
+    """
+    steps = receive().__await__()
+    try:
+        pending = next(steps)
+    except StopIteration as done:
+        message: Message = done.value
+    else:
+        try:
+            async with asyncio.timeout(deadline.remaining()):
+                message = await _Begun(steps, pending)
+        except TimeoutError:
+            raise DeadlineExceeded("receive", deadline.seconds) from None
+    if message["type"] != "http.request":
+        raise ClientGone
+    return message
+
+
+class _Begun:
+    """An awaitable that has taken its first step: `pending` is what it waits for."""
+
+    def __init__(self, steps: Generator[Any, None, Message], pending: object) -> None:
+        self._steps = steps
+        self._pending = pending
+
+    def __await__(self) -> Generator[Any, None, Message]:
+        try:
+            yield self._pending
+        except BaseException as error:
+            self._steps.throw(error)
+            raise
+        return (yield from self._steps)

@@ -1,0 +1,105 @@
+"""Models that fail, answer nonsense or take their time, for a server that is otherwise the real one."""
+
+import dataclasses
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from seatrial import zoo
+from seatrial.contracts.golden import Golden
+from seatrial.contracts.manifest import Manifest
+from seatrial.server.inference.runtime import Array, Runtime
+from seatrial.server.registry.model import ModelVersion
+from seatrial.server.runtimes import onnx
+from seatrial.server.storage.bundled import FolderArtifacts
+
+PATIENCE = 20.0
+"""Seconds after which a wait of a test gives up."""
+
+Behaviour = Callable[[Callable[[], Array]], Array]
+"""Answers in the place of a model; gets a call that gives the model's own answer."""
+
+
+def honest(answer: Callable[[], Array]) -> Array:
+    """What the model itself answers."""
+    return answer()
+
+
+class Stage:
+    """Loads the real models, whose behaviour a test can change once they are loaded; `load` goes to `create_app`."""
+
+    def __init__(self) -> None:
+        self.behaviour: Behaviour = honest
+
+    def load(self, artifact: bytes, manifest: Manifest) -> Runtime:
+        """See `RuntimeLoader`."""
+        return _Actor(onnx.load(artifact, manifest), self)
+
+
+class _Actor:
+    def __init__(self, model: Runtime, stage: Stage) -> None:
+        self._model = model
+        self._stage = stage
+
+    def run(self, arrays: Mapping[str, Array]) -> Array:
+        return self._stage.behaviour(lambda: self._model.run(arrays))
+
+    def configuration(self) -> dict[str, Any]:
+        return self._model.configuration()
+
+
+class Gate:
+    """A behaviour: every run waits at the gate until it is opened."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self._opened = threading.Event()
+
+    def __call__(self, answer: Callable[[], Array]) -> Array:
+        self.reached.set()
+        assert self._opened.wait(PATIENCE)
+        return answer()
+
+    def open(self) -> None:
+        """Let all pass."""
+        self._opened.set()
+
+
+class ForgedArtifacts(FolderArtifacts):
+    """The bundled files, but the golden answers of some models are off by one."""
+
+    def __init__(self, *forged: str) -> None:
+        super().__init__(zoo.folders())
+        self._forged = {version.manifest.digest for version in self.versions() if version.name in forged}
+
+    def golden(self, digest: str) -> Golden:
+        """The golden answers, or wrong ones."""
+        golden = super().golden(digest)
+        if digest not in self._forged:
+            return golden
+        cases = [
+            dataclasses.replace(case, output=tuple(value + 1 for value in case.output)) for case in golden.cases
+        ]
+        return dataclasses.replace(golden, cases=tuple(cases))
+
+
+class LostRegistry:
+    """A registry whose store is gone, once `lost` is set."""
+
+    def __init__(self, versions: Sequence[ModelVersion]) -> None:
+        self._versions = versions
+        self.lost = False
+
+    def versions(self) -> Sequence[ModelVersion]:
+        """See `Registry.versions`."""
+        if self.lost:
+            raise RuntimeError("SELECT * FROM versions failed in /secret/registry.db")
+        return self._versions
+
+    def get(self, model_id: str) -> ModelVersion:
+        """See `Registry.get`."""
+        return next(version for version in self.versions() if version.model_id == model_id)
+
+    def add(self, version: ModelVersion) -> None:
+        """See `Registry.add`."""
+        raise NotImplementedError

@@ -1,0 +1,197 @@
+"""Who may ask: anonymous callers on loopback, the operator with the admin token, nobody else."""
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp
+
+from tests.inprocess import caller, problem, serving
+from tests.inputs import DENVER
+
+PREDICTING = [("POST", "/predict", DENVER), ("POST", "/predict/batch", [DENVER])]
+READING = [
+    ("GET", "/models", None),
+    ("GET", "/models/geoclimate:1", None),
+    ("GET", "/models/geoclimate:1/golden", None),
+    ("GET", "/metrics", None),
+]
+GUARDED = PREDICTING + READING
+OPEN = ["/", "/health", "/health/live", "/health/ready", "/docs", "/redoc", "/openapi.json", "/docs/assets/docs.js"]
+FAR_AWAY = ("192.0.2.7", 4711)
+NAME = "models.example"
+
+
+def ask(client: TestClient, method: str, path: str, data: object, headers: dict[str, str] | None = None) -> httpx2.Response:
+    """One request, with a body where there is data."""
+    return client.request(method, path, json=None if data is None else {"data": data}, headers=headers)
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def app(data_dir: Path) -> Iterator[ASGIApp]:
+    """A loopback server that also answers for another name, as one behind a proxy must."""
+    with serving(data_dir, setting={"allowed_hosts": ("127.0.0.1", "localhost", "[::1]", NAME)}) as started:
+        yield started.app
+
+
+@pytest.fixture(scope="module")
+def token(app: ASGIApp, data_dir: Path) -> str:
+    del app
+    return (data_dir / "admin.token").read_text(encoding="ascii").strip()
+
+
+@pytest.fixture(scope="module")
+def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ASGIApp]:
+    """A server that listens on every address."""
+    with serving(tmp_path_factory.mktemp("data"), setting={"host": "0.0.0.0"}) as started:  # noqa: S104 - what is tested
+        yield started.app
+
+
+@pytest.mark.parametrize(("method", "path", "data"), GUARDED)
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.9.10", "::1"])
+@pytest.mark.parametrize("origin", ["http://localhost", "http://127.0.0.1:8000", "http://[::1]:8000"])
+def test_loopback_callers_need_no_credentials(
+    app: ASGIApp, method: str, path: str, data: Any, peer: str, origin: str  # noqa: ANN401, PLR0913, PLR0917 - a table
+) -> None:
+    """Anonymous callers on loopback predict and read."""
+    assert ask(caller(app, origin=origin, peer=(peer, 1)), method, path, data).status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path", "data"), GUARDED)
+@pytest.mark.parametrize(
+    ("peer", "origin", "headers"),
+    [
+        (FAR_AWAY, "http://127.0.0.1:8000", {}),
+        (("::ffff:192.0.2.7", 1), "http://127.0.0.1:8000", {}),
+        (("localhost.evil.example", 1), "http://127.0.0.1:8000", {}),
+        (("127.0.0.1", 1), f"http://{NAME}", {}),
+        (("127.0.0.1", 1), "http://127.0.0.1:8000", {"Forwarded": "for=127.0.0.1"}),
+        (("127.0.0.1", 1), "http://127.0.0.1:8000", {"Via": "1.1 proxy"}),
+        (("127.0.0.1", 1), "http://127.0.0.1:8000", {"X-Forwarded-For": "127.0.0.1"}),
+        (("127.0.0.1", 1), "http://127.0.0.1:8000", {"X-Forwarded-Host": "localhost"}),
+        (("127.0.0.1", 1), "http://127.0.0.1:8000", {"X-Forwarded-Proto": "https"}),
+        (("127.0.0.1", 1), "http://127.0.0.1:8000", {"X-Forwarded-Prefix": ""}),
+    ],
+    ids=[
+        "a far peer", "a mapped far peer", "a name for a peer", "another Host",
+        "Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Prefix",
+    ],
+)  # fmt: skip
+def test_others_need_credentials(
+    app: ASGIApp, token: str, method: str, path: str, data: Any,  # noqa: ANN401 - JSON
+    peer: tuple[str, int], origin: str, headers: dict[str, str],
+) -> None:  # fmt: skip
+    """A far peer, another Host or any trace of a proxy: 401 that says how to get in, and the token does get in."""
+    stranger = caller(app, origin=origin, peer=peer)
+    refused = ask(stranger, method, path, data, headers)
+    answer = problem(refused, 401, "unauthenticated")
+
+    assert refused.headers["www-authenticate"] == 'Bearer realm="seatrial"'
+    assert "admin.token" in answer["detail"]
+    assert ask(stranger, method, path, data, headers | bearer(token)).status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path", "data"), GUARDED)
+@pytest.mark.parametrize("peer", [("127.0.0.1", 1), FAR_AWAY])
+def test_a_public_listener_trusts_nobody(
+    public: ASGIApp, method: str, path: str, data: Any, peer: tuple[str, int]  # noqa: ANN401 - JSON
+) -> None:
+    """Where the listener is not loopback even a loopback caller needs credentials."""
+    problem(ask(caller(public, peer=peer), method, path, data), 401, "unauthenticated")
+
+
+@pytest.mark.parametrize("path", OPEN)
+def test_some_routes_are_open_to_all(public: ASGIApp, path: str) -> None:
+    """What a server is, how it is and how to use it needs no credentials anywhere."""
+    assert caller(public, peer=FAR_AWAY).get(path).status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path", "data"), GUARDED)
+@pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER"])
+def test_the_admin_token_is_a_key_to_all(
+    app: ASGIApp, token: str, method: str, path: str, data: Any, kind: str  # noqa: ANN401, PLR0913, PLR0917 - a table
+) -> None:
+    """The token in the data directory predicts and reads from anywhere; the scheme's case does not matter."""
+    response = ask(caller(app, peer=FAR_AWAY), method, path, data, {"Authorization": f"{kind} {token}"})
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path", "data"), GUARDED)
+@pytest.mark.parametrize(
+    "credentials",
+    ["Bearer wrong", "Bearer ", "Bearer", "", "Basic YWRtaW46YWRtaW4=", "{token}", "Token {token}", "Bearer {token}x"],
+)
+def test_wrong_credentials_are_401_even_on_loopback(
+    app: ASGIApp, token: str, method: str, path: str, data: Any, credentials: str  # noqa: ANN401, PLR0913, PLR0917
+) -> None:
+    """Whoever shows credentials is judged by them, and does not fall back to being anonymous."""
+    response = ask(caller(app), method, path, data, {"Authorization": credentials.replace("{token}", token)})
+
+    problem(response, 401, "unauthenticated")
+    assert response.headers["www-authenticate"] == 'Bearer realm="seatrial"'
+    assert token not in response.text
+
+
+def test_the_caller_is_checked_before_the_body(app: ASGIApp) -> None:
+    """A stranger learns nothing of what is wrong with a body."""
+    stranger = caller(app, peer=FAR_AWAY)
+    response = stranger.post("/predict", content=b"{", headers={"Content-Type": "text/plain"})
+
+    problem(response, 401, "unauthenticated")
+
+
+def test_the_token_is_made_once_and_is_private(tmp_path: Path) -> None:
+    """admin.token is readable by its owner alone, in a directory of its owner, and survives a restart."""
+    made = set()
+    for _ in range(2):
+        with serving(tmp_path / "new") as started:
+            assert started.get("/health/ready").status_code == 200
+        made.add((tmp_path / "new" / "admin.token").read_text())
+
+    assert len(made) == 1
+    assert len(made.pop().strip()) >= 40
+    assert stat.S_IMODE((tmp_path / "new" / "admin.token").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["admin.token"]
+
+
+@pytest.mark.parametrize(
+    ("scopes", "predicting", "reading"),
+    [((), 401, 401), (("predict",), 200, 401), (("read",), 401, 200), (("predict", "read"), 200, 200)],
+)
+@pytest.mark.parametrize("peer", [("127.0.0.1", 1), FAR_AWAY])
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])  # noqa: S104 - what is tested
+def test_anonymous_scopes_hold_for_everybody(
+    tmp_path: Path, scopes: tuple[str, ...], predicting: int, reading: int, peer: tuple[str, int], host: str
+) -> None:
+    """Where SEATRIAL_ANONYMOUS_SCOPES is set it says what everybody may do, from anywhere, and no more."""
+    with serving(tmp_path, setting={"anonymous_scopes": scopes, "host": host}) as started:
+        somebody = caller(started.app, peer=peer)
+        proxied = {"X-Forwarded-For": "192.0.2.9"}
+
+        assert {ask(somebody, *request, proxied).status_code for request in PREDICTING} == {predicting}
+        assert {ask(somebody, *request, proxied).status_code for request in READING} == {reading}
+
+
+@pytest.mark.parametrize(("method", "path", "data", "scope"), [(*PREDICTING[0], "predict"), (*READING[0], "read")])
+def test_the_answer_names_the_scope(
+    public: ASGIApp, method: str, path: str, data: Any, scope: str  # noqa: ANN401 - JSON
+) -> None:
+    """401 says which scope is asked for."""
+    answer = problem(ask(caller(public), method, path, data), 401, "unauthenticated")
+
+    assert f"'{scope}'" in answer["detail"]

@@ -1,0 +1,163 @@
+"""Manifests: read, written back, refused."""
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from seatrial.contracts.manifest import (
+    InputSpec,
+    Manifest,
+    OutputSpec,
+    manifest_as_dict,
+    manifest_schema,
+    parse_manifest,
+)
+
+DOCUMENT: dict[str, Any] = {
+    "schema": "seatrial/manifest/v1",
+    "name": "geo-climate_2.1",
+    "task": "regression",
+    "description": "",
+    "licence": "MIT",
+    "inputs": [
+        {
+            "name": "latitude",
+            "dtype": "float32",
+            "shape": [],
+            "units": "degrees",
+            "description": "",
+            "min": -90.0,
+            "max": 90.0,
+            "categories": [],
+        },
+        {
+            "name": "scenario",
+            "dtype": "int64",
+            "shape": [],
+            "units": "",
+            "description": "",
+            "min": None,
+            "max": None,
+            "categories": ["A1B", "E1"],
+        },
+    ],
+    "output": {"name": "temperature", "units": "degrees Celsius", "classes": []},
+    "metrics": {"rmse": 0.5},
+    "golden": "golden.json",
+    "digest": "sha256:" + "0a" * 32,
+}
+FIRST = DOCUMENT["inputs"][0]
+
+
+def test_a_manifest_survives_the_round_trip() -> None:
+    """What is written back is what was read."""
+    manifest = parse_manifest(json.dumps(DOCUMENT).encode())
+
+    assert manifest_as_dict(manifest) == DOCUMENT
+    assert parse_manifest(json.dumps(manifest_as_dict(manifest)).encode()) == manifest
+
+
+dtypes = st.sampled_from(["float32", "float64", "int64", "uint8"])
+specs = st.builds(
+    InputSpec,
+    name=st.text(min_size=1, max_size=128),
+    dtype=dtypes,
+    shape=st.lists(st.integers(1, 1000), max_size=3).map(tuple),
+    units=st.text(),
+    min=st.none() | st.floats(-1e6, 0),
+    max=st.none() | st.floats(0, 1e6),
+)
+
+
+@given(inputs=st.lists(specs, min_size=1, max_size=4, unique_by=lambda spec: spec.name), description=st.text())
+def test_every_manifest_survives_the_round_trip(inputs: list[InputSpec], description: str) -> None:
+    """Writing and reading gives an equal manifest, whatever its texts and shapes."""
+    manifest = Manifest(
+        name="m",
+        task="classification",
+        inputs=tuple(inputs),
+        output=OutputSpec(name="p", classes=("no", 1)),
+        digest=DOCUMENT["digest"],
+        description=description,
+    )
+
+    assert parse_manifest(json.dumps(manifest_as_dict(manifest)).encode()) == manifest
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"name": "Upper"}, ("name",)),
+        ({"name": "-first"}, ("name",)),
+        ({"name": "a" * 65}, ("name",)),
+        ({"name": "a\n"}, ("name",)),
+        ({"name": ""}, ("name",)),
+        ({"task": "clustering"}, ("task",)),
+        ({"inputs": []}, ("inputs",)),
+        ({"digest": "sha256:" + "0A" * 32}, ("digest",)),
+        ({"digest": "0a" * 32}, ("digest",)),
+        ({"schema": "seatrial/manifest/v2"}, ("schema",)),
+        ({"vendor": ""}, ("vendor",)),
+        ({"inputs": [FIRST | {"dtype": "complex64"}]}, ("inputs", 0, "dtype")),
+        ({"inputs": [FIRST | {"shape": [0]}]}, ("inputs", 0, "shape", 0)),
+        ({"inputs": [FIRST | {"shape": [-1]}]}, ("inputs", 0, "shape", 0)),
+        ({"inputs": [FIRST | {"name": ""}]}, ("inputs", 0, "name")),
+        ({"inputs": [FIRST | {"name": "n" * 129}]}, ("inputs", 0, "name")),
+        ({"inputs": [FIRST | {"default": 0}]}, ("inputs", 0, "default")),
+        ({"output": {"name": ""}}, ("output", "name")),
+        ({"output": {"name": "t", "shape": []}}, ("output", "shape")),
+        ({"metrics": {"rmse": "low"}}, ("metrics", "rmse")),
+    ],
+)
+def test_a_wrong_member_is_refused(change: dict[str, Any], place: tuple[str | int, ...]) -> None:
+    """The error names the place that is wrong first."""
+    with pytest.raises(ValidationError) as caught:
+        parse_manifest(json.dumps(DOCUMENT | change).encode())
+
+    assert caught.value.errors()[0]["loc"] == place
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"inputs": [FIRST, FIRST]}, "two inputs have the same name"),
+        ({"task": "classification"}, "a classification names its classes, a regression has none"),
+        ({"output": {"name": "t", "classes": ["a"]}}, "a classification names its classes, a regression has none"),
+        ({"inputs": [FIRST | {"min": 91}]}, "min 91.0 is above max 90.0"),
+        (
+            {"inputs": [FIRST | {"categories": ["a"]}]},
+            "categories need an integer or string dtype, not float32",
+        ),
+        (
+            {"inputs": [{"name": "b", "dtype": "bool", "categories": ["a"]}]},
+            "categories need an integer or string dtype, not bool",
+        ),
+        ({"inputs": [{"name": "c", "dtype": "string", "categories": ["a", "a"]}]}, "a category stands twice"),
+        ({"inputs": [{"name": "b", "dtype": "bool", "min": 0}]}, "min and max have no meaning for dtype bool"),
+        ({"inputs": [{"name": "s", "dtype": "string", "max": 0}]}, "min and max have no meaning for dtype string"),
+    ],
+)
+def test_members_that_contradict_are_refused(change: dict[str, Any], reason: str) -> None:
+    """The error says which members contradict each other."""
+    with pytest.raises(ValidationError) as caught:
+        parse_manifest(json.dumps(DOCUMENT | change).encode())
+
+    assert caught.value.errors()[0]["msg"] == f"Value error, {reason}"
+
+
+def test_a_range_of_one_value_is_allowed() -> None:
+    """Min and max are inclusive, so they may be equal."""
+    assert InputSpec(name="x", dtype="float32", min=1, max=1).min == 1
+
+
+def test_the_schema_takes_what_is_read() -> None:
+    """The JSON Schema accepts a manifest, and refuses one without inputs."""
+    validator = jsonschema.Draft202012Validator(manifest_schema())
+
+    assert validator.is_valid(DOCUMENT)
+    assert not validator.is_valid(DOCUMENT | {"inputs": []})

@@ -1,0 +1,1 @@
+"""Scripts that make the bundled models from public data; they do not import the server."""

@@ -1,0 +1,1 @@
+"""The `geoclimate` model: North American temperature, from two Met Office runs."""
