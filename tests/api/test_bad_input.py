@@ -265,6 +265,8 @@ def test_a_wrong_member_is_422(client: TestClient, path: str, name: str) -> None
     """What is wrong beside or instead of the example is named just as precisely, on both routes."""
     body, expected = ENVELOPES[name]
     answer = problem(client.post(path, content=body), 422, "invalid-input")
+    if path == "/predict/batch":
+        expected = [(pointer, "an array" if text == NEITHER else text, sent) for pointer, text, sent in expected]
 
     assert faults(answer) == expected
 

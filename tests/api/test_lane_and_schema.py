@@ -199,8 +199,12 @@ def damaged(draw: Draw) -> tuple[str, bytes]:
 
 
 def first_steps(document: dict[str, Any]) -> set[str]:
-    """The members at which a refusal points; pydantic points at the body itself where members contradict each other."""
-    return {fault["pointer"][1:].partition("/")[0] for fault in document["errors"]} - {""}
+    """The members at which a refusal points, but for two names of a model.
+
+    pydantic looks at members together only once each is right by itself, and then points at the whole body.
+    """
+    alone = [fault["pointer"] for fault in document["errors"] if fault["expected"] != "only one of the two"]
+    return {pointer[1:].partition("/")[0] for pointer in alone}
 
 
 def compare(both: tuple[TestClient, TestClient], path: str, body: bytes) -> None:

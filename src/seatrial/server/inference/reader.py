@@ -99,7 +99,7 @@ class InputReader:
                 return self._encode(self.categories[value])
             kind = Kind.VALUE if isinstance(value, str) else Kind.TYPE
             known = ", ".join(f'"{text}"' for text in self.categories)
-            faults.add(kind, path, f"'{self.name}' is one of its categories.", f"one of {known}", value)
+            faults.add(kind, path, f"'{self.name}' has no such category.", f"one of {known}", value)
             return None
         if self.spec.dtype in {"bool", "string"}:
             if type(value) is (bool if self.spec.dtype == "bool" else str):
@@ -112,7 +112,7 @@ class InputReader:
     def _check_value(self, value: float, path: Path, faults: Faults) -> bool:
         if self.low <= value <= self.high and (not self.whole or value.is_integer()):
             return True
-        detail = f"'{self.name}' is out of range." if not self.low <= value <= self.high else f"'{self.name}' is whole."
+        detail = f"'{self.name}' is out of range." if not self.low <= value <= self.high else f"'{self.name}' is a whole number."
         faults.add(Kind.VALUE, path, detail, self._expected_value(), value)
         return False
 
