@@ -10,7 +10,7 @@ import numpy as np
 from seatrial.server.core.errors import InvalidJSON
 
 MAX_DEPTH = 64
-_strings = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_strings = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _surrogate_escape = re.compile(rb"\\u[dD][89a-fA-F]")
 _LOWEST, _HIGHEST = -(2**63), 2**64 - 1
 _DIGITS_OF_64_BITS = 21
