@@ -1,5 +1,6 @@
 """THE composition root: the only place that names concrete classes and joins them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -73,7 +74,7 @@ def create_app(
     executor = Executor(max(1, allowed_cores() // settings.workers))
     predictor = Predictor(pool, executor, registry)
     lifecycle = Lifecycle(clock.monotonic, clock.monotonic())
-    metrics = Metrics(seatrial.__version__, clock.monotonic)
+    metrics = Metrics(seatrial.__version__, clock.monotonic, _later)
     guard = _guard(settings)
     log = structlog.get_logger("seatrial")
 
@@ -116,6 +117,10 @@ def create_app(
     lane = Lane(guard, predictor, metrics, clock.monotonic)
     journal = Journal(metrics, log, clock.monotonic)
     return Edge(app, lane, guard, lifecycle, journal, clock.monotonic)
+
+
+def _later(seconds: float, call: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(seconds, call)
 
 
 def _guard(settings: Settings) -> Guard:

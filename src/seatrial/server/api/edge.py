@@ -71,7 +71,6 @@ class Edge:
             return
         common.append((b"server-timing", timing))
         await _send(send, 200, b"application/json", body, common)
-        self._journal.success(exchange, scope["path"])
 
     async def _refuse(self, exchange: Exchange, error: Exception, scope: Scope, send: Send, common: RawHeaders) -> None:
         """Answer an error of the lane, or of a check before it."""

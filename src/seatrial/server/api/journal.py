@@ -29,10 +29,6 @@ class Journal:
         self._log = log
         self._clock = clock
 
-    def success(self, exchange: Exchange, route: str) -> None:
-        """Note a 200. There is no line for it in the log: the count is enough."""
-        self._observer.answered(route, exchange.method, 200, self._clock() - exchange.started)
-
     def note(self, exchange: Exchange, route: str, status: int, reason: str | None, error: Exception | None) -> None:
         """Note any answer; `reason` is the slug of a problem, `error` is logged in full with a 5xx."""
         seconds = self._clock() - exchange.started

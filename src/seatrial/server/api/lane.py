@@ -45,7 +45,8 @@ class Lane:
             ClientGone: nobody is there to be answered.
         """
         clock, guard = self._clock, self._guard
-        batch, decoder, predict = self._routes[scope["path"]]
+        path: str = scope["path"]
+        batch, decoder, predict = self._routes[path]
         client = scope["client"]
         guard.authorize(headers, client[0] if client else None, "predict")
         guard.check_body(headers)
@@ -58,7 +59,7 @@ class Lane:
         answer = encode(result, batch=batch, probabilities=request.return_probabilities)
         done = clock()
         total = done - started
-        self._observer.predicted(result.model.model_id, result.rows, result.infer_seconds, total)
+        self._observer.predicted(path, result.model.model_id, result.rows, result.infer_seconds, total)
         parse = max(predicted - authorized - result.wall_seconds, 0.0)
         timing = (
             f"parse;dur={parse * 1e3:.3f}, auth;dur={(authorized - started) * 1e3:.3f}, cache;desc=off,"

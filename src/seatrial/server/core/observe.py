@@ -9,8 +9,8 @@ class Observer(Protocol):
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """A response was sent; `route` is the pattern (`/models/{model_id}`), never the raw path."""
 
-    def predicted(self, model_id: str, rows: int, infer_seconds: float, total_seconds: float) -> None:
-        """A prediction of `rows` examples was made."""
+    def predicted(self, route: str, model_id: str, rows: int, infer_seconds: float, total_seconds: float) -> None:
+        """A prediction of `rows` examples was answered with 200; nothing else is told of it."""
 
     def refused(self, reason: str) -> None:
         """A request was refused; `reason` is the slug of the problem."""

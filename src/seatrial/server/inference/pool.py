@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from seatrial.contracts.problem import Fault
 from seatrial.server.core.errors import InvalidInput, ModelNotLoaded
 from seatrial.server.inference.faults import Faults
 from seatrial.server.inference.model import LoadedModel
@@ -83,10 +84,8 @@ def _nobody(accepted: list[tuple[LoadedModel, Arrays]], refusals: list[tuple[Loa
     """Why no model can be chosen: several fit and none is a default, or none fits (with the nearest one's faults)."""
     if accepted:
         names = ", ".join(model.name for model, _ in accepted)
-        faults = Faults()
-        return InvalidInput(
-            f"Several models accept this input ({names}): say which with model_name.", faults.listed, faults.total
-        )
+        fault = Fault("/model_name", "Several models accept this input.", f"one of: {names}", "nothing")
+        return InvalidInput("Several models accept this input: say which one is meant.", [fault])
     if not refusals:
         return ModelNotLoaded("No model is in production here.")
     names = ", ".join(model.model_id for model, _ in refusals)

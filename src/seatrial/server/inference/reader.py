@@ -42,6 +42,12 @@ class InputReader:
             return None
         return self._nested(value, path, faults)
 
+    def example(self, values: Array) -> Array | None:
+        """A float64 array as one example with a leading axis of 1; `None` unless it is plainly acceptable."""
+        if not self.numeric or self.scalar or not self._fits(values.shape) or not self._in_range(values):
+            return None
+        return values.reshape(1, *self.shape).astype(self.dtype)
+
     def block(self, values: Array) -> Array | None:
         """A float64 block, rows first, as this input's column; `None` unless every value is acceptable."""
         rows = len(values)
@@ -112,8 +118,8 @@ class InputReader:
     def _check_value(self, value: float, path: Path, faults: Faults) -> bool:
         if self.low <= value <= self.high and (not self.whole or value.is_integer()):
             return True
-        detail = f"'{self.name}' is out of range." if not self.low <= value <= self.high else f"'{self.name}' is a whole number."
-        faults.add(Kind.VALUE, path, detail, self._expected_value(), value)
+        wrong = "is a whole number" if self.low <= value <= self.high else "is out of range"
+        faults.add(Kind.VALUE, path, f"'{self.name}' {wrong}.", self._expected_value(), value)
         return False
 
     def _tensor(self, values: Array, path: Path, faults: Faults) -> Array | None:

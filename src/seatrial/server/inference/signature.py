@@ -29,8 +29,23 @@ class Signature:
         """How many values one example has: the second number of `input_shape`."""
         self.positional = not self.single and all(reader.scalar for reader in self.readers)
 
+    def plain(self, data: Value) -> Arrays | None:
+        """The arrays of one example where it is plainly right, without a thought for faults; else `None`."""
+        if not self.single:
+            return None
+        name = self.names[0]
+        if type(data) is dict and len(data) == 1 and name in data:
+            data = data[name]
+        if type(data) is not np.ndarray:
+            return None
+        array = self.readers[0].example(data)
+        return None if array is None else {name: array}
+
     def accept(self, data: Value, faults: Faults) -> Arrays | None:
         """The arrays of one example, each with a leading axis of 1; `None` when `faults` got something."""
+        plain = self.plain(data)
+        if plain is not None:
+            return plain
         row = self._features(data, ("data",), faults)
         if row is None:
             return None

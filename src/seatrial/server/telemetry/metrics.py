@@ -7,9 +7,10 @@ values in files there, and a scrape of any worker answers with the sums.
 import os
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
@@ -20,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from seatrial.server.core.clock import Monotonic, timestamp
 from seatrial.server.inference.pool import Snapshot
+from seatrial.server.inference.runtime import Array
 
 BUCKETS = (
     0.0001, 0.00025, 0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01,
@@ -32,14 +34,28 @@ QUANTILES = (0.5, 0.95, 0.99)
 _CLIENT_ERROR, _SERVER_ERROR = 400, 500
 
 
-class Metrics:
-    """Implements `core.observe.Observer` over prometheus_client; lives as long as the server."""
+FOLD_SECONDS = 0.1
+"""How long a prediction may stay uncounted. A scrape counts first, so only other workers can see the lag."""
 
-    def __init__(self, version: str, clock: Monotonic) -> None:
+Later = Callable[[float, Callable[[], None]], object]
+"""Calls a function after so many seconds; an event loop's `call_later`."""
+
+
+class Metrics:
+    """Implements `core.observe.Observer` over prometheus_client; lives as long as the server.
+
+    Args:
+        version: of the server.
+        clock: measures uptime.
+        later: sets a timer.
+    """
+
+    def __init__(self, version: str, clock: Monotonic, later: Later) -> None:
         self._clock = clock
+        self._later = later
+        self._noted: list[tuple[str, str, int, float, float]] = []
         self._started = clock()
         self._models: dict[str, tuple[str, str]] = {}
-        self._handles: dict[tuple[str, ...], Any] = {}
         disable_created_metrics()  # type: ignore[no-untyped-call]
         own = CollectorRegistry()
         self._requests = Counter(
@@ -68,22 +84,28 @@ class Metrics:
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """See `Observer.answered`."""
-        key = (route, method, str(status))
-        handles = self._handles.get(key)
-        if handles is None:
-            handles = self._handles[key] = (self._requests.labels(*key), self._seconds.labels(route))
-        handles[0].inc()
-        handles[1].observe(seconds)
+        self._requests.labels(route, method, status).inc()
+        self._seconds.labels(route).observe(seconds)
 
-    def predicted(self, model_id: str, rows: int, infer_seconds: float, total_seconds: float) -> None:
-        """See `Observer.predicted`."""
-        handles = self._handles.get((model_id,))
-        if handles is None:
-            kinds = (self._rows, self._infer, self._predictions)
-            handles = self._handles[(model_id,)] = tuple(kind.labels(model_id) for kind in kinds)
-        handles[0].inc(rows)
-        handles[1].observe(infer_seconds)
-        handles[2].observe(total_seconds)
+    def predicted(self, route: str, model_id: str, rows: int, infer_seconds: float, total_seconds: float) -> None:
+        """See `Observer.predicted`. Only noted here: counting is done for many at once, within `FOLD_SECONDS`."""
+        if not self._noted:
+            self._later(FOLD_SECONDS, self.fold)
+        self._noted.append((route, model_id, rows, infer_seconds, total_seconds))
+
+    def fold(self) -> None:
+        """Count the predictions noted since the last time."""
+        noted, self._noted = self._noted, []
+        groups: dict[tuple[str, str], list[tuple[int, float, float]]] = {}
+        for route, model_id, *figures in noted:
+            groups.setdefault((route, model_id), []).append(tuple(figures))  # type: ignore[arg-type]
+        for (route, model_id), group in groups.items():
+            rows, infer, total = map(np.asarray, zip(*group, strict=True))
+            self._requests.labels(route, "POST", "200").inc(len(group))
+            self._rows.labels(model_id).inc(int(rows.sum()))
+            _observe_all(self._seconds.labels(route), total)
+            _observe_all(self._predictions.labels(model_id), total)
+            _observe_all(self._infer.labels(model_id), infer)
 
     def refused(self, reason: str) -> None:
         """See `Observer.refused`."""
@@ -99,11 +121,13 @@ class Metrics:
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """The text for Prometheus and its content type: OpenMetrics where asked for, else the plain format."""
+        self.fold()
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type
 
     def as_json(self) -> dict[str, Any]:
         """The same numbers as one object, with latency quantiles (interpolated within buckets) by model."""
+        self.fold()
         families = {family.name: family for family in self._registry.collect()}
         statuses = [(int(s.labels["status"]), s.value) for s in _samples(families, "seatrial_requests", "_total")]
         return {
@@ -134,6 +158,18 @@ class Metrics:
             ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         return registry
+
+
+def _observe_all(histogram: Histogram, seconds: Array) -> None:
+    """`Histogram.observe` for many values: one addition a bucket in the place of one a value.
+
+    prometheus_client has no public way to do this; the values it keeps are those that `observe` itself adds to.
+    """
+    places = np.searchsorted(BUCKETS, seconds, side="left")
+    for bucket, count in zip(histogram._buckets, np.bincount(places, minlength=len(BUCKETS) + 1), strict=True):  # noqa: SLF001
+        if count:
+            bucket.inc(int(count))
+    histogram._sum.inc(float(seconds.sum()))  # noqa: SLF001
 
 
 class _Facts(Collector):

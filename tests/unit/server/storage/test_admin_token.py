@@ -1,0 +1,70 @@
+"""The operator's token: made once, whole, for its owner only."""
+
+import os
+import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from seatrial.server.storage.admin_token import NAME, admin_token
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_token_is_made_once(tmp_path: Path) -> None:
+    """Later calls read the same token; there are 256 random bits in it."""
+    token = admin_token(tmp_path)
+
+    assert admin_token(tmp_path) == token
+    assert len(token) == 43
+    assert token != admin_token(tmp_path / "other")
+    assert (tmp_path / NAME).read_text() == token + "\n"
+
+
+def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
+    """The file has mode 0600 and a new folder 0700, whatever the umask."""
+    before = os.umask(0)
+    try:
+        admin_token(tmp_path / "made" / "here")
+    finally:
+        os.umask(before)
+
+    assert mode(tmp_path / "made" / "here" / NAME) == 0o600
+    assert mode(tmp_path / "made" / "here") == 0o700
+
+
+def test_a_token_of_the_operator_is_kept(tmp_path: Path) -> None:
+    """White space around it does not count."""
+    (tmp_path / NAME).write_text("  my-own-token\n\n")
+
+    assert admin_token(tmp_path) == "my-own-token"
+
+
+def test_an_empty_file_is_no_token(tmp_path: Path) -> None:
+    """With an empty token `Authorization: Bearer` would be the operator, so it is never in force."""
+    (tmp_path / NAME).write_text("\n")
+    try:
+        token = admin_token(tmp_path)
+    except (OSError, ValueError):
+        return  # refusing to start is as good as a new token
+
+    assert len(token) == 43
+
+
+def test_many_makers_agree(tmp_path: Path) -> None:
+    """Workers that start at once have one token between them, and leave no drafts."""
+    makers = 20
+    together = threading.Barrier(makers)
+
+    def make(_: int) -> str:
+        together.wait()
+        return admin_token(tmp_path)
+
+    with ThreadPoolExecutor(makers) as pool:
+        tokens = set(pool.map(make, range(makers)))
+
+    assert len(tokens) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    assert mode(tmp_path / NAME) == 0o600
