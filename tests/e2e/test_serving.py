@@ -180,6 +180,18 @@ def test_the_log_keeps_secrets(start_server: StartServer) -> None:
     assert "44.125" not in log
 
 
+def test_a_server_keeps_to_its_data_directory(start_server: StartServer, tmp_path: Path) -> None:
+    """Nothing is written outside of the data directory: above all no identifier or event for somebody else."""
+    (tmp_path / "home").mkdir()
+    server = start_server(HOME=str(tmp_path / "home"))
+
+    assert httpx2.post(f"{server.url}/predict", json={"data": DENVER}).status_code == 200
+    assert server.stop() == 0
+    for folder in (tmp_path / "home", tmp_path / "tmp"):
+        assert [str(path) for path in folder.rglob("*")] == []
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["admin.token"]
+
+
 def test_the_log_says_what_is_served(server: ServerProcess) -> None:
     """Standard error has JSON lines; one says where the server serves what. Standard output stays empty."""
     (line,) = server.events("serving")

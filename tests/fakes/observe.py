@@ -6,16 +6,16 @@ class RecordingObserver:
 
     def __init__(self) -> None:
         self.answers: list[tuple[str, str, int, float]] = []
-        self.predictions: list[tuple[str, int, float, float]] = []
+        self.predictions: list[tuple[str, str, int, float, float]] = []
         self.refusals: list[str] = []
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """See `Observer.answered`."""
         self.answers.append((route, method, status, seconds))
 
-    def predicted(self, model_id: str, rows: int, infer_seconds: float, total_seconds: float) -> None:
+    def predicted(self, route: str, model_id: str, rows: int, infer_seconds: float, total_seconds: float) -> None:
         """See `Observer.predicted`."""
-        self.predictions.append((model_id, rows, infer_seconds, total_seconds))
+        self.predictions.append((route, model_id, rows, infer_seconds, total_seconds))
 
     def refused(self, reason: str) -> None:
         """See `Observer.refused`."""

@@ -4,6 +4,7 @@ A body is read in two ways that agree. The quick one (simdjson, arrays of number
 plainly right; whatever it does not take goes to the exact one, which alone decides what is refused, and says why.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ import simdjson
 
 from seatrial.contracts.problem import MAX_LISTED, Fault, pointer
 from seatrial.server.core.clock import timestamp
-from seatrial.server.core.errors import InvalidInput
+from seatrial.server.core.errors import InferenceFailed, InvalidInput
 from seatrial.server.inference.faults import describe
 from seatrial.server.inference.model import InferResult
 from seatrial.server.inference.runtime import Array
@@ -166,15 +167,14 @@ def _envelope_faults(document: dict[str, Value], fields: frozenset[str]) -> list
 
 
 def encode(result: InferResult, *, batch: bool, probabilities: bool) -> bytes:
-    """The body of the answer. Floats are written as short as their float32 allows."""
+    """The body of the answer. Floats are written as short as their float32 allows.
+
+    Raises:
+        InferenceFailed: the model answered with NaN or infinity, which JSON does not have.
+    """
     model = result.model
-    answer: dict[str, Any] = {}
-    if model.classes:
-        _classification(answer, result, batch=batch, probabilities=probabilities)
-    else:
-        answer["predictions"] = result.output
-        if not batch:
-            answer["prediction"] = result.output[0]
+    answer = (_batch if batch else _single)(result, probabilities=probabilities)
+    if not model.classes:
         answer["units"] = model.manifest.output.units
     answer["model_id"] = model.model_id
     answer["model_name"] = model.name
@@ -186,22 +186,42 @@ def encode(result: InferResult, *, batch: bool, probabilities: bool) -> bytes:
     return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _classification(answer: dict[str, Any], result: InferResult, *, batch: bool, probabilities: bool) -> None:
+def _single(result: InferResult, *, probabilities: bool) -> dict[str, Any]:
+    """The members of one example's answer that hold what the model said."""
+    output = result.output[0]
     classes = result.model.classes
-    best = result.output.argmax(axis=1)
-    if batch:
-        answer["predictions"] = [classes[index] for index in best.tolist()]
-        answer["confidences"] = np.clip(result.output[np.arange(result.rows), best], 0, 1)
-        if probabilities:
-            answer["probabilities"] = [_by_class(classes, row) for row in result.output]
-        return
-    index = best[0]
-    answer["predictions"] = [classes[index]]
-    answer["prediction"] = classes[index]
-    confidence = result.output[0, index]
-    answer["confidence"] = confidence if 0 <= confidence <= 1 else float(np.clip(confidence, 0, 1))
+    if not classes:
+        _check_finite(math.isfinite(output))
+        return {"predictions": (output,), "prediction": output}
+    best = output.argmax()  # of a NaN, where there is one
+    label, confidence = classes[best], output[best]
+    _check_finite(math.isfinite(confidence) and (not probabilities or bool(np.isfinite(output).all())))
+    if not 0 <= confidence <= 1:
+        confidence = np.clip(confidence, 0, 1)
+    answer = {"predictions": (label,), "prediction": label, "confidence": confidence}
     if probabilities:
-        answer["probabilities"] = _by_class(classes, result.output[0])
+        answer["probabilities"] = _by_class(classes, output)
+    return answer
+
+
+def _batch(result: InferResult, *, probabilities: bool) -> dict[str, Any]:
+    """The same for a batch."""
+    output = result.output
+    classes = result.model.classes
+    _check_finite(bool(np.isfinite(output).all()))
+    if not classes:
+        return {"predictions": output}
+    best = output.argmax(axis=1)
+    confidences = np.clip(output[np.arange(result.rows), best], 0, 1)
+    answer = {"predictions": [classes[index] for index in best.tolist()], "confidences": confidences}
+    if probabilities:
+        answer["probabilities"] = [_by_class(classes, row) for row in output]
+    return answer
+
+
+def _check_finite(finite: bool) -> None:  # noqa: FBT001 - a check, not an option
+    if not finite:
+        raise InferenceFailed("The model answered with a value that is not a finite number.")
 
 
 def _by_class(classes: tuple[str | int, ...], row: Array) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def test_an_acceptable_value_becomes_an_array(spec: dict[str, Any], value: objec
         ({"dtype": "uint8", "max": 10}, -1, ("'x' is out of range.", "a whole number from 0 to 10", "-1")),
         ({"min": 0.25, "max": 0.75}, 0.8, ("'x' is out of range.", "a number from 0.25 to 0.75", "0.8")),
         # whole numbers
-        (YEAR, 2000.5, ("'x' is whole.", "a whole number from 1860 to 2099", "2000.5")),
+        (YEAR, 2000.5, ("'x' is a whole number.", "a whole number from 1860 to 2099", "2000.5")),
         # categories
         (SCENARIO, "B2", ("'x' is one of its categories.", 'one of "A1B", "E1"', '"B2"')),
         (SCENARIO, "a1b", ("'x' is one of its categories.", 'one of "A1B", "E1"', '"a1b"')),
@@ -261,7 +261,7 @@ def test_a_fraction_in_an_array_is_not_called_out_of_range() -> None:
     """Where the range is kept, a fault of a whole-number array says that its values are whole."""
     found = refusals(an_input(dtype="int64", shape=(3,), min=0, max=9), np.array([1.0, 2.5, 3.0]))
 
-    assert [(fault.pointer, fault.detail) for fault in found] == [("/data/x/1", "'x' is whole.")]
+    assert [(fault.pointer, fault.detail) for fault in found] == [("/data/x/1", "'x' is a whole number.")]
 
 
 def test_twenty_faults_are_listed_and_all_are_counted() -> None:

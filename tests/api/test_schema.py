@@ -1,0 +1,121 @@
+"""Schemathesis asks a live server whatever /openapi.json allows and forbids; every answer must be one it describes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.inputs import BLANK, DENVER
+from tests.live import server_process
+
+DESCRIBED = [status_code_conformance, content_type_conformance, response_schema_conformance]
+CHECKS = [not_a_server_error, *DESCRIBED]
+OPERATIONS = [
+    ("GET", "/"),
+    ("GET", "/health"),
+    ("GET", "/health/live"),
+    ("GET", "/health/ready"),
+    ("GET", "/metrics"),
+    ("GET", "/models"),
+    ("GET", "/models/{model_id}"),
+    ("GET", "/models/{model_id}/golden"),
+    ("POST", "/predict"),
+    ("POST", "/predict/batch"),
+]
+every_operation = pytest.mark.parametrize(("method", "path"), OPERATIONS)
+bounded = settings(
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=30,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The schema of a server process, whose predictions the lane answers."""
+    with server_process(tmp_path_factory.mktemp("server")) as server:
+        yield schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+
+
+def test_every_operation_is_asked(schema: Any) -> None:  # noqa: ANN401 - Schemathesis' schema
+    """The table of this file has all that the schema describes."""
+    described = [result.ok() for result in schema.get_all_operations()]
+
+    assert sorted((operation.method.upper(), operation.path) for operation in described) == sorted(OPERATIONS)
+
+
+@every_operation
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["allowed", "forbidden"])
+def test_every_answer_is_one_that_the_schema_describes(
+    schema: Any, method: str, path: str, mode: GenerationMode  # noqa: ANN401 - Schemathesis' schema
+) -> None:
+    """No server error; status, content type and body are those that are documented for the route."""
+    operation = schema[path][method]
+    if mode is GenerationMode.NEGATIVE and not (operation.body or operation.query or operation.path_parameters):
+        pytest.skip("there is nothing about this operation that could be wrong")
+
+    @bounded
+    @given(st.data())
+    def ask(data: st.DataObject) -> None:
+        case = data.draw(operation.as_strategy(generation_mode=mode))
+        case.call_and_validate(checks=CHECKS)
+
+    ask()
+
+
+@every_operation
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Bearer wrong"},
+        {"Host": "evil.example"},
+        {"X-Forwarded-For": "192.0.2.1"},
+        {"X-Request-Timeout": "soon"},
+        {"X-Request-Timeout": "0.000000001"},
+        {"Content-Type": "text/plain"},
+        {"Content-Encoding": "gzip"},
+        {"Accept": "text/html"},
+        {"Accept": "application/openmetrics-text"},
+    ],
+    ids=lambda headers: " ".join(*headers.items()),
+)
+def test_every_refusal_by_a_header_is_described(
+    schema: Any, method: str, path: str, headers: dict[str, str]  # noqa: ANN401 - Schemathesis' schema
+) -> None:
+    """What a header can do to a request is in the schema too."""
+    operation = schema[path][method]
+    case = operation.Case(
+        path_parameters={"model_id": "digits:1"} if "{" in path else {},
+        body={"data": [DENVER] if path.endswith("batch") else DENVER} if method == "POST" else schemathesis.core.NOT_SET,
+        media_type="application/json" if method == "POST" else None,
+    )
+    case.validate_response(case.call(headers=headers, allow_redirects=False), checks=DESCRIBED)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/predict", {"data": DENVER}),
+        ("/predict", {"data": BLANK, "return_probabilities": True}),
+        ("/predict", {"data": DENVER, "model_id": "nobody:1"}),
+        ("/predict/batch", {"data": [DENVER] * 3, "batch_size": 2}),
+        ("/predict/batch", {"data": [BLANK], "return_probabilities": True}),
+    ],
+)
+def test_every_prediction_is_as_described(schema: Any, path: str, body: dict[str, Any]) -> None:  # noqa: ANN401 - the same
+    """The lane's answers, of both kinds of models, are those of the schema."""
+    case = schema[path]["POST"].Case(body=body, media_type="application/json")
+    case.call_and_validate(checks=CHECKS)

@@ -1,0 +1,101 @@
+"""Alive, ready, healthy."""
+
+import pytest
+
+from seatrial.server.core.errors import NotReady
+from seatrial.server.inference.model import LoadedModel
+from seatrial.server.inference.pool import Pool, Snapshot
+from seatrial.server.registry.model import ModelVersion, Stage
+from seatrial.server.services.health import Lifecycle, health, production_models, ready
+from seatrial.server.storage.memory import MemoryRegistry
+from tests.fakes.clock import ManualClock
+from tests.fakes.models import a_manifest, a_model, a_version
+
+A, B = a_manifest(name="a"), a_manifest(name="b")
+BROKEN = {"b:1": "Golden inference: 1 of 1 answers differ"}
+
+
+def a_server(
+    versions: list[ModelVersion], *loaded: LoadedModel, failures: dict[str, str] | None = None
+) -> tuple[MemoryRegistry, Pool, Lifecycle]:
+    pool = Pool()
+    pool.swap(
+        Snapshot(
+            by_id={model.model_id: model for model in loaded},
+            production={model.name: model for model in loaded},
+            failures=failures or {},
+        )
+    )
+    clock = ManualClock()
+    lifecycle = Lifecycle(clock, clock())
+    clock.advance(12.3456)
+    return MemoryRegistry(versions), pool, lifecycle
+
+
+def test_a_server_with_all_its_models_is_healthy_and_ready() -> None:
+    """Every production model is named, and the optional parts say that they are not there."""
+    registry, pool, lifecycle = a_server([a_version(A), a_version(B)], a_model(A), a_model(B))
+    report = health(registry, pool, lifecycle, "1.2.3")
+
+    assert report.pop("timestamp").endswith("Z")
+    assert report == {
+        "status": "healthy",
+        "version": "1.2.3",
+        "uptime_seconds": 12.346,
+        "model_loaded": True,
+        "models": {"a:1": "ready", "b:1": "ready"},
+        "checks": {"database": "not configured", "cache": "not configured"},
+    }
+    assert ready(registry, pool, lifecycle) == {"status": "ready", "models": {"a:1": "ready", "b:1": "ready"}}
+
+
+def test_a_server_without_one_of_its_models_is_degraded_and_not_ready() -> None:
+    """Predictions of the others work, so health is 200; readiness names what is missing, and why."""
+    registry, pool, lifecycle = a_server([a_version(A), a_version(B)], a_model(A), failures=BROKEN)
+    report = health(registry, pool, lifecycle, "1")
+
+    assert (report["status"], report["models"]) == ("degraded", {"a:1": "ready"} | BROKEN)
+    with pytest.raises(NotReady) as caught:
+        ready(registry, pool, lifecycle)
+    assert caught.value.reasons == BROKEN
+
+
+@pytest.mark.parametrize(
+    ("versions", "failures", "reasons"),
+    [
+        ([], {}, {"models": "no model is in production"}),
+        ([a_version(A, 1, Stage.STAGING)], {}, {"models": "no model is in production"}),
+        ([a_version(B)], BROKEN, BROKEN),
+        ([a_version(A)], {}, {"a:1": "not loaded yet"}),
+    ],
+)
+def test_a_server_without_any_model_is_neither(
+    versions: list[ModelVersion], failures: dict[str, str], reasons: dict[str, str]
+) -> None:
+    """An empty set is never ready: no prediction would work."""
+    registry, pool, lifecycle = a_server(versions, failures=failures)
+
+    for report in (lambda: health(registry, pool, lifecycle, "1"), lambda: ready(registry, pool, lifecycle)):
+        with pytest.raises(NotReady) as caught:
+            report()
+        assert caught.value.reasons == reasons
+
+
+def test_a_stopping_server_is_healthy_but_not_ready() -> None:
+    """From SIGTERM on balancers are sent away, while predictions go on."""
+    registry, pool, lifecycle = a_server([a_version(A)], a_model(A))
+    lifecycle.draining = True
+
+    assert health(registry, pool, lifecycle, "1")["status"] == "healthy"
+    with pytest.raises(NotReady) as caught:
+        ready(registry, pool, lifecycle)
+    assert caught.value.reasons == {"server": "stopping"}
+
+
+def test_only_production_versions_count() -> None:
+    """A staging version that fails does not make the server unready."""
+    versions = [a_version(A), a_version(A, 2, Stage.STAGING), a_version(A, 3, Stage.DEV), a_version(B, 1, Stage.ARCHIVED)]
+    registry, pool, lifecycle = a_server(versions, a_model(A), failures={"a:2": "broken"})
+
+    assert production_models(registry, pool) == {"a:1": "ready"}
+    assert ready(registry, pool, lifecycle)["status"] == "ready"

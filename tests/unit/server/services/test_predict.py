@@ -1,0 +1,152 @@
+"""Predictions, from a decoded request to a checked result."""
+
+import asyncio
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from seatrial.server.core import clock
+from seatrial.server.core.errors import (
+    DeadlineExceeded,
+    InferenceFailed,
+    InvalidInput,
+    ModelNotLoaded,
+    SeatrialError,
+    UnknownModel,
+)
+from seatrial.server.inference.deadline import Deadline
+from seatrial.server.inference.executor import Executor
+from seatrial.server.inference.model import InferResult, LoadedModel
+from seatrial.server.inference.pool import Pool, Snapshot
+from seatrial.server.inference.types import InferRequest
+from seatrial.server.registry.model import Stage
+from seatrial.server.services.predict import Predictor
+from seatrial.server.storage.memory import MemoryRegistry
+from tests.fakes.clock import ManualClock
+from tests.fakes.models import a_manifest, a_model, a_version
+from tests.fakes.runtime import WAIT_SECONDS, EchoRuntime, FailingRuntime, FixedRuntime
+
+PLANE = a_manifest(name="plane")
+REGISTRY = MemoryRegistry(
+    [
+        a_version(PLANE),
+        a_version(PLANE, 2, Stage.DEV),
+        a_version(PLANE, 3, Stage.ARCHIVED),
+        a_version(a_manifest(name="broken")),
+        a_version(a_manifest(name="young"), 1, Stage.DEV),
+    ]
+)
+POINT = {"x": 1, "y": 2}
+
+
+@pytest.fixture
+def executor() -> Iterator[Executor]:
+    """Two threads."""
+    executor = Executor(2)
+    yield executor
+    executor.close()
+
+
+def a_predictor(executor: Executor, *models: LoadedModel) -> Predictor:
+    pool = Pool()
+    pool.swap(
+        Snapshot(
+            by_id={model.model_id: model for model in models},
+            production={model.name: model for model in models},
+            defaults=models,
+            failures={"broken:1": "The model file is gone."},
+        )
+    )
+    return Predictor(pool, executor, REGISTRY)
+
+
+def in_time() -> Deadline:
+    return Deadline(WAIT_SECONDS, clock.monotonic(), clock.monotonic)
+
+
+def ask(predictor: Predictor, request: InferRequest, *, batch: bool = False) -> InferResult:
+    return asyncio.run((predictor.predict_batch if batch else predictor.predict)(request, in_time()))
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_one_example_is_answered(executor: Executor, *, inline: bool) -> None:
+    """In the event loop or in a thread, the answer is the same."""
+    model = a_model(PLANE, inline=inline)
+    result = ask(a_predictor(executor, model), InferRequest(POINT))
+
+    assert (result.model, result.rows, result.output.tolist()) == (model, 1, [3.0])
+
+
+def test_a_batch_is_answered_in_runs_of_its_batch_size(executor: Executor) -> None:
+    """It goes to the threads, also where the model is cheap."""
+    runtime = EchoRuntime()
+    predictor = a_predictor(executor, a_model(PLANE, runtime, inline=True))
+    result = ask(predictor, InferRequest([POINT, [4, 5], {"x": 6, "y": 7}], batch_size=2), batch=True)
+
+    assert (result.rows, result.output.tolist()) == (3, [3.0, 9.0, 13.0])
+    assert sorted(runtime.runs) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("request_", "error", "reason"),
+    [
+        (InferRequest(POINT, model_id="none:1"), UnknownModel, "There is no model 'none:1'."),
+        (InferRequest(POINT, model_id="plane:9"), UnknownModel, "There is no model 'plane:9'."),
+        (InferRequest(POINT, model_id="plane"), UnknownModel, "There is no model 'plane'. A model_id is name:version"),
+        (InferRequest(POINT, model_name="none"), UnknownModel, "There is no model 'none'."),
+        (InferRequest(POINT, model_name="n" * 500), UnknownModel, f"There is no model '{'n' * 100}'."),
+        (InferRequest(POINT, model_id="plane:2"), ModelNotLoaded, "it is in the stage 'dev'"),
+        (InferRequest(POINT, model_id="plane:3"), ModelNotLoaded, "it is in the stage 'archived'"),
+        (InferRequest(POINT, model_id="broken:1"), ModelNotLoaded, "not being served: The model file is gone."),
+        (InferRequest(POINT, model_name="broken"), ModelNotLoaded, "has no production version that is being served"),
+        (InferRequest(POINT, model_name="young"), ModelNotLoaded, "has no production version that is being served"),
+        (InferRequest({"x": 1}), InvalidInput, "No production model accepts this input"),
+    ],
+)
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_request_that_no_model_answers(
+    executor: Executor, request_: InferRequest, error: type[SeatrialError], reason: str, *, batch: bool
+) -> None:
+    """A model that does not exist, one that is not served, and an input that fits none are three errors."""
+    with pytest.raises(error) as caught:
+        ask(a_predictor(executor, a_model(PLANE)), request_, batch=batch)
+
+    assert reason in str(caught.value)
+
+
+def test_a_server_without_models_says_so(executor: Executor) -> None:
+    """The input is not blamed."""
+    with pytest.raises(ModelNotLoaded, match="No model is in production here"):
+        ask(a_predictor(executor), InferRequest(POINT))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("batch", [False, True])
+def test_an_answer_that_json_cannot_say_is_a_failure(executor: Executor, value: float, *, batch: bool) -> None:
+    """NaN and infinity are the model's failure, not an answer."""
+    predictor = a_predictor(executor, a_model(PLANE, FixedRuntime(np.array([value])), inline=True))
+
+    with pytest.raises(InferenceFailed, match="not a finite number"):
+        ask(predictor, InferRequest([POINT] if batch else POINT), batch=batch)
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_a_failure_of_the_runtime_reaches_the_caller(executor: Executor, *, inline: bool) -> None:
+    """It keeps its type."""
+    predictor = a_predictor(executor, a_model(PLANE, FailingRuntime(), inline=inline))
+
+    with pytest.raises(InferenceFailed, match="The model failed on this input"):
+        ask(predictor, InferRequest(POINT))
+
+
+def test_past_its_deadline_nothing_runs(executor: Executor) -> None:
+    """Work not begun is dropped."""
+    runtime, time = EchoRuntime(), ManualClock()
+    deadline = Deadline(1, time(), time)
+    time.advance(2)
+    predictor = a_predictor(executor, a_model(PLANE, runtime, inline=True))
+
+    with pytest.raises(DeadlineExceeded):
+        asyncio.run(predictor.predict(InferRequest(POINT), deadline))
+    assert runtime.runs == []
