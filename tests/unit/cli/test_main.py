@@ -1,0 +1,160 @@
+"""The command line: help, version, and what is said where the configuration is wrong."""
+
+import logging
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+import typer.main
+from click import Group, unstyle
+from typer.testing import CliRunner
+
+import seatrial
+from seatrial.cli.main import CONFIGURATION_ERROR, app
+from seatrial.server.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def _process_as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No setting from outside, and signal handlers and logging as they were."""
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"SEATRIAL_{name.upper()}", raising=False)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    root = logging.getLogger()
+    log_handlers, level, configuration = root.handlers[:], root.level, structlog.get_config()
+    yield
+    for number, previous in handlers.items():
+        signal.signal(number, previous)
+    structlog.configure(**configuration)
+    root.handlers[:] = log_handlers
+    root.setLevel(level)
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    """Exit code and output, both streams."""
+    result = CliRunner().invoke(app, arguments)
+    return result.exit_code, unstyle(result.output)
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_names_the_commands(flag: str) -> None:
+    """It says what Seatrial is, and what there is to do."""
+    code, output = run(flag)
+
+    assert code == 0
+    assert "Serve ML models" in output
+    assert "serve" in output
+
+
+def test_without_a_command_there_is_help() -> None:
+    """And an exit code that is no success."""
+    code, output = run()
+
+    assert code == 2
+    assert "Usage:" in output
+
+
+def test_the_version_stands_alone() -> None:
+    """It is one line."""
+    assert run("--version") == (0, f"seatrial {seatrial.__version__}\n")
+
+
+def test_every_setting_has_a_flag() -> None:
+    """`serve` takes each setting by its name, and a file of them."""
+    commands = typer.main.get_command(app)
+    assert isinstance(commands, Group)
+    flags = {parameter.name for parameter in commands.commands["serve"].params}
+
+    assert flags - {"help"} == {*Settings.model_fields, "config"}
+
+
+def test_help_imports_neither_server_nor_framework() -> None:
+    """`seatrial --help` answers at once."""
+    program = (
+        "import sys; from seatrial.cli.main import app\n"
+        "try: app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'fastapi', 'numpy', 'onnxruntime', 'uvicorn', 'seatrial.server'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {heavy}' if heavy else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--port", "70000"], "seatrial: SEATRIAL_PORT: Input should be less than or equal to 65535; received 70000."),
+        (
+            ["--log-level", "loud"],
+            "seatrial: SEATRIAL_LOG_LEVEL: Input should be 'debug', 'info', 'warning' or 'error'; received 'loud'.",
+        ),
+        (
+            ["--anonymous-scopes", "admin"],
+            "seatrial: SEATRIAL_ANONYMOUS_SCOPES: Input should be 'predict' or 'read'; received 'admin'.",
+        ),
+        (["--config", "none.toml"], "seatrial: [Errno 2] No such file or directory: 'none.toml'"),
+        (["--config", "wrong.toml"], "seatrial: wrong.toml: there is no setting 'prot'."),
+    ],
+)
+def test_a_wrong_configuration_is_explained(tmp_path: Path, arguments: list[str], message: str) -> None:
+    """The exit code is 3, and the message names the setting and what came."""
+    (tmp_path / "wrong.toml").write_text("prot = 1")
+
+    assert run("serve", *arguments) == (CONFIGURATION_ERROR, f"{message}\n")
+
+
+def test_all_that_is_wrong_is_explained_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of the environment and flags, a line each."""
+    monkeypatch.setenv("SEATRIAL_WORKERS", "many")
+    code, output = run("serve", "--port", "-1")
+
+    assert code == CONFIGURATION_ERROR
+    assert [line.split(":")[-2].strip() for line in output.splitlines()] == ["SEATRIAL_PORT", "SEATRIAL_WORKERS"]
+
+
+def test_a_flag_of_the_wrong_type_is_a_usage_error() -> None:
+    """It does not get as far as the settings."""
+    code, output = run("serve", "--port", "http")
+
+    assert code == 2
+    assert "'http' is not a valid integer" in output
+
+
+def test_a_file_that_is_not_toml_is_named(tmp_path: Path) -> None:
+    """The message says which file, and where it breaks."""
+    (tmp_path / "broken.toml").write_text("port =\n")
+    code, output = run("serve", "--config", "broken.toml")
+
+    assert code == CONFIGURATION_ERROR
+    assert "broken.toml" in output
+    assert "line 1" in output
+
+
+def test_an_address_in_use_is_explained(tmp_path: Path) -> None:
+    """The exit code is 3, and the message names the address."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        code, output = run("serve", "--port", str(port), "--data-dir", str(tmp_path))
+
+    assert (code, output) == (
+        CONFIGURATION_ERROR,
+        f"seatrial: Cannot listen on 127.0.0.1 port {port}: Address already in use.\n",
+    )
+
+
+def test_a_data_directory_that_is_none_is_explained(tmp_path: Path) -> None:
+    """A fault of the folder is not called one of the address."""
+    (tmp_path / "file").touch()
+    code, output = run("serve", "--port", "0", "--data-dir", str(tmp_path / "file"))
+
+    assert code == CONFIGURATION_ERROR
+    assert "Cannot listen" not in output
+    assert str(tmp_path / "file") in output.replace("\n", "")

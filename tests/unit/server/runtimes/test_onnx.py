@@ -1,0 +1,140 @@
+"""ONNX Runtime: what fits a manifest, and each way not to. What every runtime does is in tests/ports."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from seatrial import zoo
+from seatrial.contracts.manifest import Manifest, OutputSpec, parse_manifest
+from seatrial.server.core.errors import InferenceFailed, ModelUnusable
+from seatrial.server.runtimes.onnx import OnnxRuntime, load
+
+GEOCLIMATE = zoo.ROOT / "geoclimate"
+DIGITS = zoo.ROOT / "digits"
+
+
+def manifest_of(folder: Path) -> Manifest:
+    return parse_manifest((folder / "manifest.json").read_bytes())
+
+
+def with_input(manifest: Manifest, place: int, **changes: object) -> Manifest:
+    inputs = list(manifest.inputs)
+    inputs[place] = replace(inputs[place], **changes)  # type: ignore[arg-type]
+    return replace(manifest, inputs=tuple(inputs))
+
+
+def with_classes(manifest: Manifest, count: int) -> Manifest:
+    return replace(manifest, task="classification", output=replace(manifest.output, classes=tuple(range(count))))
+
+
+def as_regression(manifest: Manifest) -> Manifest:
+    return replace(manifest, task="regression", output=OutputSpec(name=manifest.output.name))
+
+
+@pytest.mark.parametrize("folder", zoo.folders(), ids=lambda folder: folder.name)
+def test_bundled_graphs_fit_their_manifests(folder: Path) -> None:
+    """They load, and tell how they run."""
+    runtime = load((folder / "model.onnx").read_bytes(), manifest_of(folder))
+
+    assert isinstance(runtime, OnnxRuntime)
+    assert runtime.configuration() == {
+        "runtime": "onnxruntime",
+        "runtime_version": ort.__version__,
+        "provider": "cpu",
+        "threads": 1,
+    }
+
+
+@pytest.mark.parametrize("artifact", [b"", b"not a model", b"\x80\x04pickle"])
+def test_bytes_that_are_no_model_are_refused(artifact: bytes) -> None:
+    """Whatever ONNX Runtime raises becomes one error of ours."""
+    with pytest.raises(ModelUnusable, match="ONNX Runtime cannot load it"):
+        load(artifact, manifest_of(GEOCLIMATE))
+
+
+@pytest.mark.parametrize(
+    ("folder", "change", "reason"),
+    [
+        (
+            GEOCLIMATE,
+            lambda manifest: with_input(manifest, 0, name="lat"),
+            "The graph has the inputs ['latitude', 'longitude', 'scenario', 'year'],"
+            " the manifest ['lat', 'longitude', 'scenario', 'year'].",
+        ),
+        (
+            GEOCLIMATE,
+            lambda manifest: replace(manifest, inputs=manifest.inputs[:2]),
+            "The graph has the inputs ['latitude', 'longitude', 'scenario', 'year'],"
+            " the manifest ['latitude', 'longitude'].",
+        ),
+        (
+            GEOCLIMATE,
+            lambda manifest: with_input(manifest, 1, dtype="float64"),
+            "The input 'longitude' is float32 in the graph, float64 in the manifest.",
+        ),
+        (
+            GEOCLIMATE,
+            lambda manifest: with_input(manifest, 2, dtype="int32"),
+            "The input 'year' is int64 in the graph, int32 in the manifest.",
+        ),
+        (
+            DIGITS,
+            lambda manifest: with_input(manifest, 0, shape=(28, 28)),
+            "The input 'image' is [784] in the graph, (28, 28) in the manifest.",
+        ),
+        (
+            DIGITS,
+            lambda manifest: with_input(manifest, 0, shape=(783,)),
+            "The input 'image' is [784] in the graph, (783,) in the manifest.",
+        ),
+        (
+            DIGITS,
+            lambda manifest: replace(manifest, output=replace(manifest.output, name="logits")),
+            "The graph has no output 'logits'; it has ['probabilities'].",
+        ),
+        (DIGITS, lambda manifest: with_classes(manifest, 9), "which the manifest does not allow."),
+        (DIGITS, as_regression, "which the manifest does not allow."),
+        (GEOCLIMATE, lambda manifest: with_classes(manifest, 2), "which the manifest does not allow."),
+    ],
+)
+def test_a_manifest_that_does_not_fit_the_graph_is_refused(
+    folder: Path, change: Callable[[Manifest], Manifest], reason: str
+) -> None:
+    """The error names the input or output, and what each of the two says of it."""
+    with pytest.raises(ModelUnusable) as caught:
+        load((folder / "model.onnx").read_bytes(), change(manifest_of(folder)))
+
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {},
+        {"latitude": np.zeros(1, np.float32)},
+        {
+            "latitude": np.zeros(1, np.float64),
+            "longitude": np.zeros(1, np.float32),
+            "year": np.zeros(1, np.int64),
+            "scenario": np.zeros(1, np.int64),
+        },
+        {
+            "latitude": np.zeros((1, 2, 3), np.float32),
+            "longitude": np.zeros(1, np.float32),
+            "year": np.zeros(1, np.int64),
+            "scenario": np.zeros(1, np.int64),
+        },
+    ],
+)
+def test_a_run_that_fails_tells_nothing_of_the_graph(arrays: dict[str, np.ndarray]) -> None:  # type: ignore[type-arg]
+    """Callers hear that the model failed; the cause is for the log."""
+    runtime = load((GEOCLIMATE / "model.onnx").read_bytes(), manifest_of(GEOCLIMATE))
+
+    with pytest.raises(InferenceFailed) as caught:
+        runtime.run(arrays)
+    assert str(caught.value) == "The model failed on this input."
+    assert caught.value.__cause__ is not None
