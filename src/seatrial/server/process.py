@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import multiprocessing
 import os
 import shutil
 import signal
@@ -80,7 +81,7 @@ def serve(  # noqa: PLR0913 - what an operator sets
     """
     listener = _listen(host, port)
     config = uvicorn.Config(
-        partial(_make_worker_app, make_app, _url(listener), log_level, drain_seconds, greets=workers == 1),
+        partial(_make_worker_app, make_app, _url(listener), log_level, drain_seconds),
         factory=True,
         workers=workers,
         log_config=None,
@@ -121,17 +122,31 @@ def _serve_together(config: uvicorn.Config, listener: socket.socket) -> None:
         shutil.rmtree(shared, ignore_errors=True)
 
 
-def _make_worker_app(make_app: Callable[..., Any], url: str, log_level: str, drain: float, *, greets: bool) -> Any:  # noqa: ANN401 - an ASGI app
+def _make_worker_app(make_app: Callable[..., Any], url: str, log_level: str, drain: float) -> Any:  # noqa: ANN401 - an ASGI app
     logs.configure(log_level)
 
     def on_start(lifecycle: Lifecycle, models: Sequence[str]) -> None:
         drain_on_sigterm(drain, lifecycle)
+        supervisor = multiprocessing.parent_process()
+        if supervisor is not None:
+            _stop_with(supervisor.sentinel)
+        elif sys.stderr.isatty():
+            sys.stderr.write(GREETING.format(models=", ".join(models) or "no model", url=url))
         gc.collect()
         gc.freeze()  # what is there now stays: full collections need not walk it again under load
-        if greets and sys.stderr.isatty():
-            sys.stderr.write(GREETING.format(models=", ".join(models) or "no model", url=url))
 
     return make_app(url=url, on_start=on_start)
+
+
+def _stop_with(sentinel: int) -> None:
+    """Stop this worker when its supervisor is gone, however that ended: nobody else would."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        loop.remove_reader(sentinel)
+        signal.raise_signal(signal.SIGTERM)
+
+    loop.add_reader(sentinel, stop)
 
 
 def _listen(host: str, port: int) -> socket.socket:
