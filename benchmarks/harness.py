@@ -67,7 +67,9 @@ def free_port() -> int:
 def pinned(command: Sequence[str], core: int, url: str, env: dict[str, str] | None = None) -> Iterator[int]:
     """Start a server on one core, wait until it answers, give its process id; end it afterwards."""
     pin = ["taskset", "-c", str(core)] if shutil.which("taskset") else []
-    process = subprocess.Popen([*pin, *command], env={**os.environ, **(env or {})}, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*pin, *command], env={**os.environ, **(env or {}), "ORT_DISABLE_TELEMETRY": "1"}, stderr=subprocess.DEVNULL
+    )
     try:
         _wait_for(url, process)
         yield process.pid

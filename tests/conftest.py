@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import pytest
 from starlette.testclient import TestClient
-
 from tests.inprocess import serving
 
 

@@ -20,14 +20,14 @@ MEMBERS = {"type", "title", "status", "detail", "instance", "request_id", "error
 
 
 def caller(app: ASGIApp, *, origin: str = ORIGIN, peer: tuple[str, int] = LOOPBACK) -> TestClient:
-    """Somebody who asks; as `with caller(app)` the server also starts and stops around it."""
+    """Somebody who asks. Used in a `with` statement, the server also starts and stops around it."""
     return TestClient(app, base_url=origin, client=peer, raise_server_exceptions=False, follow_redirects=False)
 
 
 @contextmanager
-def serving(data_dir: Path, *, setting: dict[str, Any] | None = None, **overrides: Any) -> Iterator[TestClient]:
+def serving(data_dir: Path, *, setting: dict[str, Any] | None = None, **overrides: object) -> Iterator[TestClient]:
     """A started server and a loopback caller; `setting` are settings, `overrides` go to `create_app`."""
-    app = create_app(Settings(data_dir=data_dir, **(setting or {})), **overrides)
+    app = create_app(Settings(data_dir=data_dir, **(setting or {})), **cast("dict[str, Any]", overrides))
     with caller(app) as client:
         yield client
 

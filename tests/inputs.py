@@ -3,6 +3,9 @@
 import json
 from typing import Any
 
+Json = Any
+"""Whatever a JSON document can be."""
+
 DENVER: dict[str, Any] = {"latitude": 39.7, "longitude": -105.0, "year": 2050, "scenario": "A1B"}
 BLANK: list[float] = [0.0] * 784
 NESTED: list[list[float]] = [[0.0] * 28 for _ in range(28)]

@@ -42,9 +42,11 @@ class _Actor:
         self._stage = stage
 
     def run(self, arrays: Mapping[str, Array]) -> Array:
+        """See `Runtime.run`."""
         return self._stage.behaviour(lambda: self._model.run(arrays))
 
     def configuration(self) -> dict[str, Any]:
+        """See `Runtime.configuration`."""
         return self._model.configuration()
 
 
@@ -56,6 +58,7 @@ class Gate:
         self._opened = threading.Event()
 
     def __call__(self, answer: Callable[[], Array]) -> Array:
+        """Wait, then answer as the model does."""
         self.reached.set()
         assert self._opened.wait(PATIENCE)
         return answer()
@@ -77,9 +80,7 @@ class ForgedArtifacts(FolderArtifacts):
         golden = super().golden(digest)
         if digest not in self._forged:
             return golden
-        cases = [
-            dataclasses.replace(case, output=tuple(value + 1 for value in case.output)) for case in golden.cases
-        ]
+        cases = [dataclasses.replace(case, output=tuple(value + 1 for value in case.output)) for case in golden.cases]
         return dataclasses.replace(golden, cases=tuple(cases))
 
 

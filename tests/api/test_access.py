@@ -3,18 +3,20 @@
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import httpx2
 import pytest
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
-
 from tests.inprocess import caller, problem, serving
-from tests.inputs import DENVER
+from tests.inputs import DENVER, Json
 
-PREDICTING = [("POST", "/predict", DENVER), ("POST", "/predict/batch", [DENVER])]
-READING = [
+Asked = tuple[str, str, Json]
+"""Method, path and data of a request."""
+
+PREDICTING: list[Asked] = [("POST", "/predict", DENVER), ("POST", "/predict/batch", [DENVER])]
+READING: list[Asked] = [
     ("GET", "/models", None),
     ("GET", "/models/geoclimate:1", None),
     ("GET", "/models/geoclimate:1/golden", None),
@@ -25,9 +27,20 @@ OPEN = ["/", "/health", "/health/live", "/health/ready", "/docs", "/redoc", "/op
 FAR_AWAY = ("192.0.2.7", 4711)
 NAME = "models.example"
 
+guarded = pytest.mark.parametrize("asked", GUARDED, ids=[path for _, path, _ in GUARDED])
 
-def ask(client: TestClient, method: str, path: str, data: object, headers: dict[str, str] | None = None) -> httpx2.Response:
+
+class Stranger(NamedTuple):
+    """Who asks, by which name of the server, with which headers."""
+
+    headers: dict[str, str]
+    peer: tuple[str, int] = ("127.0.0.1", 1)
+    origin: str = "http://127.0.0.1:8000"
+
+
+def ask(client: TestClient, asked: Asked, headers: dict[str, str] | None = None) -> httpx2.Response:
     """One request, with a body where there is data."""
+    method, path, data = asked
     return client.request(method, path, json=None if data is None else {"data": data}, headers=headers)
 
 
@@ -60,57 +73,56 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ASGIApp]:
         yield started.app
 
 
-@pytest.mark.parametrize(("method", "path", "data"), GUARDED)
+@guarded
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.9.10", "::1"])
 @pytest.mark.parametrize("origin", ["http://localhost", "http://127.0.0.1:8000", "http://[::1]:8000"])
 def test_loopback_callers_need_no_credentials(
-    app: ASGIApp, method: str, path: str, data: Any, peer: str, origin: str  # noqa: ANN401, PLR0913, PLR0917 - a table
+    app: ASGIApp,
+    asked: Asked,
+    peer: str,
+    origin: str,
 ) -> None:
     """Anonymous callers on loopback predict and read."""
-    assert ask(caller(app, origin=origin, peer=(peer, 1)), method, path, data).status_code == 200
+    assert ask(caller(app, origin=origin, peer=(peer, 1)), asked).status_code == 200
 
 
-@pytest.mark.parametrize(("method", "path", "data"), GUARDED)
+@guarded
 @pytest.mark.parametrize(
-    ("peer", "origin", "headers"),
+    "stranger",
     [
-        (FAR_AWAY, "http://127.0.0.1:8000", {}),
-        (("::ffff:192.0.2.7", 1), "http://127.0.0.1:8000", {}),
-        (("localhost.evil.example", 1), "http://127.0.0.1:8000", {}),
-        (("127.0.0.1", 1), f"http://{NAME}", {}),
-        (("127.0.0.1", 1), "http://127.0.0.1:8000", {"Forwarded": "for=127.0.0.1"}),
-        (("127.0.0.1", 1), "http://127.0.0.1:8000", {"Via": "1.1 proxy"}),
-        (("127.0.0.1", 1), "http://127.0.0.1:8000", {"X-Forwarded-For": "127.0.0.1"}),
-        (("127.0.0.1", 1), "http://127.0.0.1:8000", {"X-Forwarded-Host": "localhost"}),
-        (("127.0.0.1", 1), "http://127.0.0.1:8000", {"X-Forwarded-Proto": "https"}),
-        (("127.0.0.1", 1), "http://127.0.0.1:8000", {"X-Forwarded-Prefix": ""}),
+        Stranger({}, peer=FAR_AWAY),
+        Stranger({}, peer=("::ffff:192.0.2.7", 1)),
+        Stranger({}, peer=("localhost.evil.example", 1)),
+        Stranger({}, origin=f"http://{NAME}"),
+        Stranger({"Forwarded": "for=127.0.0.1"}),
+        Stranger({"Via": "1.1 proxy"}),
+        Stranger({"X-Forwarded-For": "127.0.0.1"}),
+        Stranger({"X-Forwarded-Host": "localhost"}),
+        Stranger({"X-Forwarded-Proto": "https"}),
+        Stranger({"X-Forwarded-Prefix": ""}),
     ],
-    ids=[
-        "a far peer", "a mapped far peer", "a name for a peer", "another Host",
-        "Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Prefix",
-    ],
-)  # fmt: skip
-def test_others_need_credentials(
-    app: ASGIApp, token: str, method: str, path: str, data: Any,  # noqa: ANN401 - JSON
-    peer: tuple[str, int], origin: str, headers: dict[str, str],
-) -> None:  # fmt: skip
+    ids=lambda stranger: " ".join([stranger.peer[0], stranger.origin, *stranger.headers]),
+)
+def test_others_need_credentials(app: ASGIApp, token: str, asked: Asked, stranger: Stranger) -> None:
     """A far peer, another Host or any trace of a proxy: 401 that says how to get in, and the token does get in."""
-    stranger = caller(app, origin=origin, peer=peer)
-    refused = ask(stranger, method, path, data, headers)
+    client = caller(app, origin=stranger.origin, peer=stranger.peer)
+    refused = ask(client, asked, stranger.headers)
     answer = problem(refused, 401, "unauthenticated")
 
     assert refused.headers["www-authenticate"] == 'Bearer realm="seatrial"'
     assert "admin.token" in answer["detail"]
-    assert ask(stranger, method, path, data, headers | bearer(token)).status_code == 200
+    assert ask(client, asked, stranger.headers | bearer(token)).status_code == 200
 
 
-@pytest.mark.parametrize(("method", "path", "data"), GUARDED)
+@guarded
 @pytest.mark.parametrize("peer", [("127.0.0.1", 1), FAR_AWAY])
 def test_a_public_listener_trusts_nobody(
-    public: ASGIApp, method: str, path: str, data: Any, peer: tuple[str, int]  # noqa: ANN401 - JSON
+    public: ASGIApp,
+    asked: Asked,
+    peer: tuple[str, int],
 ) -> None:
     """Where the listener is not loopback even a loopback caller needs credentials."""
-    problem(ask(caller(public, peer=peer), method, path, data), 401, "unauthenticated")
+    problem(ask(caller(public, peer=peer), asked), 401, "unauthenticated")
 
 
 @pytest.mark.parametrize("path", OPEN)
@@ -119,27 +131,33 @@ def test_some_routes_are_open_to_all(public: ASGIApp, path: str) -> None:
     assert caller(public, peer=FAR_AWAY).get(path).status_code == 200
 
 
-@pytest.mark.parametrize(("method", "path", "data"), GUARDED)
+@guarded
 @pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER"])
 def test_the_admin_token_is_a_key_to_all(
-    app: ASGIApp, token: str, method: str, path: str, data: Any, kind: str  # noqa: ANN401, PLR0913, PLR0917 - a table
+    app: ASGIApp,
+    token: str,
+    asked: Asked,
+    kind: str,
 ) -> None:
     """The token in the data directory predicts and reads from anywhere; the scheme's case does not matter."""
-    response = ask(caller(app, peer=FAR_AWAY), method, path, data, {"Authorization": f"{kind} {token}"})
+    response = ask(caller(app, peer=FAR_AWAY), asked, {"Authorization": f"{kind} {token}"})
 
     assert response.status_code == 200
 
 
-@pytest.mark.parametrize(("method", "path", "data"), GUARDED)
+@guarded
 @pytest.mark.parametrize(
     "credentials",
     ["Bearer wrong", "Bearer ", "Bearer", "", "Basic YWRtaW46YWRtaW4=", "{token}", "Token {token}", "Bearer {token}x"],
 )
 def test_wrong_credentials_are_401_even_on_loopback(
-    app: ASGIApp, token: str, method: str, path: str, data: Any, credentials: str  # noqa: ANN401, PLR0913, PLR0917
+    app: ASGIApp,
+    token: str,
+    asked: Asked,
+    credentials: str,
 ) -> None:
     """Whoever shows credentials is judged by them, and does not fall back to being anonymous."""
-    response = ask(caller(app), method, path, data, {"Authorization": credentials.replace("{token}", token)})
+    response = ask(caller(app), asked, {"Authorization": credentials.replace("{token}", token)})
 
     problem(response, 401, "unauthenticated")
     assert response.headers["www-authenticate"] == 'Bearer realm="seatrial"'
@@ -183,15 +201,17 @@ def test_anonymous_scopes_hold_for_everybody(
         somebody = caller(started.app, peer=peer)
         proxied = {"X-Forwarded-For": "192.0.2.9"}
 
-        assert {ask(somebody, *request, proxied).status_code for request in PREDICTING} == {predicting}
-        assert {ask(somebody, *request, proxied).status_code for request in READING} == {reading}
+        assert {ask(somebody, asked, proxied).status_code for asked in PREDICTING} == {predicting}
+        assert {ask(somebody, asked, proxied).status_code for asked in READING} == {reading}
 
 
-@pytest.mark.parametrize(("method", "path", "data", "scope"), [(*PREDICTING[0], "predict"), (*READING[0], "read")])
+@pytest.mark.parametrize(("asked", "scope"), [(PREDICTING[0], "predict"), (READING[0], "read")])
 def test_the_answer_names_the_scope(
-    public: ASGIApp, method: str, path: str, data: Any, scope: str  # noqa: ANN401 - JSON
+    public: ASGIApp,
+    asked: Asked,
+    scope: str,
 ) -> None:
     """401 says which scope is asked for."""
-    answer = problem(ask(caller(public), method, path, data), 401, "unauthenticated")
+    answer = problem(ask(caller(public), asked), 401, "unauthenticated")
 
     assert f"'{scope}'" in answer["detail"]

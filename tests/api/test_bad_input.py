@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import pytest
 from starlette.testclient import TestClient
-
 from tests.inprocess import faults, problem
 from tests.inputs import BLANK, DENVER, GOOD, batch, single
 

@@ -4,7 +4,6 @@ import json
 
 import pytest
 from starlette.testclient import TestClient
-
 from tests.inprocess import problem
 
 PATHS = ("/predict", "/predict/batch")

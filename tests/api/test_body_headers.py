@@ -8,7 +8,6 @@ from typing import cast
 import pytest
 from starlette.testclient import TestClient
 from starlette.types import Message
-
 from tests.inprocess import caller, converse, problem, serving
 from tests.inputs import DENVER
 
@@ -223,7 +222,15 @@ def test_loopback_names_are_answered(client: TestClient, host: str) -> None:
     assert client.get("/models", headers={"Host": host.upper()}).status_code == 200
 
 
-STRANGERS = ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "", "10.0.0.1", "a b", "localhost@evil"]
+STRANGERS = [
+    "evil.example",
+    "localhost.evil.example",
+    "127.0.0.1.evil.example",
+    "",
+    "10.0.0.1",
+    "a b",
+    "localhost@evil",
+]
 
 
 @pytest.mark.parametrize("host", STRANGERS)

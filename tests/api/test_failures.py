@@ -5,20 +5,19 @@ import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
+from tests.api.doubles import PATIENCE, Behaviour, ForgedArtifacts, Gate, LostRegistry, Stage, honest
+from tests.inprocess import converse, problem, serving
+from tests.inputs import BLANK, DENVER, GOOD, Json
 
 from seatrial import zoo
 from seatrial.server.core.errors import InferenceFailed
 from seatrial.server.inference.runtime import Array
 from seatrial.server.services.health import Lifecycle
 from seatrial.server.storage.bundled import FolderArtifacts
-from tests.api.doubles import PATIENCE, Behaviour, ForgedArtifacts, Gate, LostRegistry, Stage, honest
-from tests.inprocess import converse, problem, serving
-from tests.inputs import BLANK, DENVER, GOOD
 
 ASKED = [("/predict", DENVER), ("/predict/batch", [DENVER])]
 SECRET = "/srv/secret/model.onnx"  # noqa: S105 - a path that an answer must not show
@@ -72,11 +71,11 @@ def fill(value: float) -> Behaviour:
     ],
     ids=["an unexpected error", "a refusal of the runtime", "NaN", "infinity", "minus infinity"],
 )
-def test_a_model_that_fails_is_500_and_tells_nothing(  # noqa: PLR0913, PLR0917 - a table
+def test_a_model_that_fails_is_500_and_tells_nothing(
     staged: TestClient,
     behave: Callable[[Behaviour], None],
     path: str,
-    data: Any,  # noqa: ANN401 - JSON
+    data: Json,
     behaviour: Behaviour,
     slug: str,
 ) -> None:
@@ -126,9 +125,7 @@ def test_time_that_passes_before_a_prediction_is_504(staged: TestClient) -> None
     assert "'queue'" in problem(response, 504, "deadline-exceeded")["detail"]
 
 
-def test_time_that_passes_while_the_model_runs_is_504(
-    staged: TestClient, behave: Callable[[Behaviour], None]
-) -> None:
+def test_time_that_passes_while_the_model_runs_is_504(staged: TestClient, behave: Callable[[Behaviour], None]) -> None:
     """A run that takes too long is answered 504 on time, naming the phase `infer` and the deadline."""
     gate = Gate()
     behave(gate)
@@ -210,7 +207,10 @@ def test_a_model_that_fails_its_golden_answers_makes_unready(degraded: TestClien
 @pytest.mark.parametrize("named", [{"model_id": "digits:1"}, {"model_name": "digits"}])
 @pytest.mark.parametrize(("path", "data"), [("/predict", BLANK), ("/predict/batch", [BLANK])])
 def test_a_model_that_is_not_loaded_is_409(
-    degraded: TestClient, path: str, data: Any, named: dict[str, str]  # noqa: ANN401 - JSON
+    degraded: TestClient,
+    path: str,
+    data: Json,
+    named: dict[str, str],
 ) -> None:
     """The model exists, but does not answer."""
     answer = problem(degraded.post(path, json={"data": data, **named}), 409, "model-not-loaded")
@@ -272,7 +272,9 @@ def test_default_models_do_not_hide_the_others(tmp_path: Path, order: tuple[str,
 def draining(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """A server that has been told to stop, and still listens."""
     lifecycles: list[Lifecycle] = []
-    with serving(tmp_path_factory.mktemp("data"), on_start=lambda lifecycle, _: lifecycles.append(lifecycle)) as started:
+    with serving(
+        tmp_path_factory.mktemp("data"), on_start=lambda lifecycle, _: lifecycles.append(lifecycle)
+    ) as started:
         assert started.get("/health/ready").status_code == 200
         (lifecycle,) = lifecycles
         lifecycle.draining = True

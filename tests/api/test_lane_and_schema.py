@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
+from tests.inprocess import caller, serving
+from tests.inputs import BLANK, DENVER, Json
 
 from seatrial.server.api.edge import Edge
 from seatrial.server.api.schemas import BatchRequest, PredictRequest
 from seatrial.server.core.errors import InvalidInput, InvalidJSON
 from seatrial.server.wire import native, strict_json
-from tests.inprocess import caller, serving
-from tests.inputs import BLANK, DENVER
 
 Draw = st.DrawFn
 PATHS = ("/predict", "/predict/batch")
@@ -44,7 +44,7 @@ class Members(list[tuple[str, Any]]):
     """An object whose members may stand twice."""
 
 
-def write(value: Any) -> str:  # noqa: ANN401 - what JSON can be, and more
+def write(value: Json) -> str:
     """The text of a document; unlike json.dumps it can write what is wrong."""
     match value:
         case Token():
@@ -66,6 +66,7 @@ class WithoutLane:
         self._app = edge._app  # noqa: SLF001 - the part that the edge keeps from view
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection event."""
         if scope["type"] == "http":
             scope["state"] = {**scope.get("state", {}), "request_id": "documented"}
         await self._app(scope, receive, send)
@@ -86,12 +87,25 @@ scalars = st.one_of(
     st.booleans(),
     st.integers(-(2**63), 2**64 - 1),
     st.floats(allow_nan=False, allow_infinity=False),
-    st.sampled_from([0, 1, -1, 0.5, 255, 2050, 39.7, "A1B", "E1", "", "digits", "geoclimate:1", Token("-0"), Token("2e3")]),
+    st.sampled_from(
+        [0, 1, -1, 0.5, 255, 2050, 39.7, "A1B", "E1", "", "digits", "geoclimate:1", Token("-0"), Token("2e3")]
+    ),
     st.text(max_size=8),
     st.sampled_from(TOKENS).map(Token),
 )
 names = st.sampled_from(
-    ["data", "image", "latitude", "year", "scenario", "model_id", "model_name", "batch_size", "return_probabilities", "x"]
+    [
+        "data",
+        "image",
+        "latitude",
+        "year",
+        "scenario",
+        "model_id",
+        "model_name",
+        "batch_size",
+        "return_probabilities",
+        "x",
+    ]
 )
 documents = st.recursive(
     scalars,
@@ -137,7 +151,11 @@ def requests(draw: Draw) -> tuple[str, dict[str, Any]]:
     """A path and a document that its route takes, as long as its options fit its example."""
     path = draw(st.sampled_from(PATHS))
     kinds = draw(st.sampled_from([climates, climates.map(lambda row: list(row.values())), images()]))
-    data = draw(st.lists(cast("Any", kinds), min_size=1, max_size=3)) if path.endswith("batch") else draw(cast("Any", kinds))
+    data = (
+        draw(st.lists(cast("Any", kinds), min_size=1, max_size=3))
+        if path.endswith("batch")
+        else draw(cast("Any", kinds))
+    )
     return path, {"data": data, **draw(options)}
 
 
@@ -148,42 +166,48 @@ def near_misses(draw: Draw) -> tuple[str, Any]:
     return path, _spoil(draw, document)
 
 
-def _spoil(draw: Draw, value: Any) -> Any:  # noqa: ANN401 - what JSON can be
+def _spoil(draw: Draw, value: Json) -> Json:
     """The same value with one change, somewhere."""
     if isinstance(value, dict) and value:
-        members = Members(value.items())
-        place = draw(st.integers(0, len(members) - 1))
-        name, item = members[place]
-        match draw(st.sampled_from(["deeper", "deeper", "deeper", "replace", "remove", "double", "add", "rename"])):
-            case "deeper":
-                members[place] = (name, _spoil(draw, item))
-            case "replace":
-                members[place] = (name, draw(documents))
-            case "remove":
-                del members[place]
-            case "double":
-                members.insert(draw(st.integers(0, len(members))), (name, item))
-            case "add":
-                members.append((draw(names), draw(documents)))
-            case _:
-                members[place] = (draw(names), item)
-        return members
+        return _spoil_members(draw, Members(value.items()))
     if isinstance(value, list) and value:
-        items = list(value)
-        place = draw(st.integers(0, len(items) - 1))
-        match draw(st.sampled_from(["deeper", "deeper", "replace", "remove", "double", "wrap"])):
-            case "deeper":
-                items[place] = _spoil(draw, items[place])
-            case "replace":
-                items[place] = draw(documents)
-            case "remove":
-                del items[place]
-            case "double":
-                items.insert(place, items[place])
-            case _:
-                items[place] = [items[place]]
-        return items
+        return _spoil_items(draw, list(value))
     return draw(scalars)
+
+
+def _spoil_members(draw: Draw, members: Members) -> Members:
+    place = draw(st.integers(0, len(members) - 1))
+    name, item = members[place]
+    match draw(st.sampled_from(["deeper", "deeper", "deeper", "replace", "remove", "double", "add", "rename"])):
+        case "deeper":
+            members[place] = (name, _spoil(draw, item))
+        case "replace":
+            members[place] = (name, draw(documents))
+        case "remove":
+            del members[place]
+        case "double":
+            members.insert(draw(st.integers(0, len(members))), (name, item))
+        case "add":
+            members.append((draw(names), draw(documents)))
+        case _:
+            members[place] = (draw(names), item)
+    return members
+
+
+def _spoil_items(draw: Draw, items: list[Json]) -> list[Json]:
+    place = draw(st.integers(0, len(items) - 1))
+    match draw(st.sampled_from(["deeper", "deeper", "replace", "remove", "double", "wrap"])):
+        case "deeper":
+            items[place] = _spoil(draw, items[place])
+        case "replace":
+            items[place] = draw(documents)
+        case "remove":
+            del items[place]
+        case "double":
+            items.insert(place, items[place])
+        case _:
+            items[place] = [items[place]]
+    return items
 
 
 @st.composite
@@ -194,7 +218,9 @@ def damaged(draw: Draw) -> tuple[str, bytes]:
     for _ in range(draw(st.integers(1, 3))):
         begin = draw(st.integers(0, min(len(body), 60)))
         width = draw(st.integers(0, 3))
-        body[begin : begin + width] = draw(st.binary(max_size=3) | st.sampled_from([b'"', b"[", b"]", b"{", b"}", b",", b"0"]))
+        body[begin : begin + width] = draw(
+            st.binary(max_size=3) | st.sampled_from([b'"', b"[", b"]", b"{", b"}", b",", b"0"])
+        )
     return path, bytes(body)
 
 
@@ -226,9 +252,9 @@ def compare(both: tuple[TestClient, TestClient], path: str, body: bytes) -> None
 
 @bounded
 @given(requests())
-def test_both_answer_the_same(both: tuple[TestClient, TestClient], request: tuple[str, dict[str, Any]]) -> None:
+def test_both_answer_the_same(both: tuple[TestClient, TestClient], right: tuple[str, dict[str, Any]]) -> None:
     """Right requests, with all kinds of options, get the same predictions."""
-    path, document = request
+    path, document = right
     compare(both, path, write(document).encode())
 
 
@@ -272,9 +298,9 @@ def test_both_read_any_bytes_alike(both: tuple[TestClient, TestClient], sent: tu
 @bounded
 @given(st.one_of(near_misses(), requests(), st.tuples(st.sampled_from(PATHS), documents)))
 @example(("/predict/batch", {"data": {}}))
-def test_the_schema_refuses_the_envelopes_that_the_wire_refuses(request: tuple[str, Any]) -> None:
+def test_the_schema_refuses_the_envelopes_that_the_wire_refuses(sent: tuple[str, Json]) -> None:
     """The pydantic models refuse a parsed document exactly where `wire.native` does."""
-    path, document = request
+    path, document = sent
     batch = path.endswith("batch")
     try:
         parsed = strict_json.loads(write(document).encode())
@@ -286,7 +312,7 @@ def test_the_schema_refuses_the_envelopes_that_the_wire_refuses(request: tuple[s
     except ValidationError:
         by_schema = False
     try:
-        native.request_of(parsed, native.BATCH_FIELDS if batch else native.SINGLE_FIELDS)
+        native.request_of(parsed, batch=batch)
     except InvalidInput:
         by_wire = False
 

@@ -11,7 +11,6 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from starlette.testclient import TestClient
-
 from tests.inprocess import caller, serving
 from tests.inputs import BLANK, DENVER
 
@@ -42,7 +41,7 @@ def numbers(response: httpx2.Response) -> Numbers:
     parse = parse_openmetrics if response.headers["content-type"].startswith("application/openmetrics") else parse_text
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in parse(response.text)  # type: ignore[no-untyped-call]
+        for family in parse(response.text)
         for sample in family.samples
     }
 

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-
 from tests.inprocess import problem
-from tests.inputs import BLANK, DENVER, GOOD, NESTED
+from tests.inputs import BLANK, DENVER, GOOD, NESTED, Json
 
 TIMINGS = ["parse", "auth", "cache", "queue", "infer", "encode", "total"]
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z").fullmatch
@@ -135,7 +134,7 @@ def test_ten_thousand_examples_are_one_batch(client: TestClient) -> None:
     ],
     ids=["named", "bare", "named nested", "nested", "whole numbers", "nested whole numbers", "mixed numbers"],
 )
-def test_an_image_can_be_given_in_every_plain_form(client: TestClient, data: Any) -> None:  # noqa: ANN401 - JSON
+def test_an_image_can_be_given_in_every_plain_form(client: TestClient, data: Json) -> None:
     """Named or bare, flat or 28 x 28, whole numbers or not: one image has one answer."""
     expected = client.post("/predict", json={"data": BLANK}).json()
     answer = client.post("/predict", json={"data": data})
@@ -153,7 +152,7 @@ def test_an_image_can_be_given_in_every_plain_form(client: TestClient, data: Any
     ],
     ids=["array in the manifest's order", "object in another order", "numbers written otherwise"],
 )
-def test_features_can_be_given_in_every_plain_form(client: TestClient, data: Any) -> None:  # noqa: ANN401 - JSON
+def test_features_can_be_given_in_every_plain_form(client: TestClient, data: Json) -> None:
     """An array in the manifest's order, an object in any order, 2050.0 for 2050."""
     expected = client.post("/predict", json={"data": DENVER}).json()["prediction"]
     answer = client.post("/predict", json={"data": data})
@@ -173,7 +172,11 @@ def test_features_can_be_given_in_every_plain_form(client: TestClient, data: Any
 )
 @pytest.mark.parametrize(("path", "data"), [("/predict", DENVER), ("/predict/batch", [DENVER])])
 def test_the_named_model_answers(
-    client: TestClient, path: str, data: Any, named: dict[str, Any], model_id: str  # noqa: ANN401 - JSON
+    client: TestClient,
+    path: str,
+    data: Json,
+    named: dict[str, Any],
+    model_id: str,
 ) -> None:
     """By id, by name, or, with neither, the production model whose signature accepts the input."""
     assert client.post(path, json={"data": data, **named}).json()["model_id"] == model_id
@@ -213,7 +216,12 @@ def test_an_input_that_fits_nothing_names_the_candidates(client: TestClient) -> 
 )
 @pytest.mark.parametrize(("path", "data"), [("/predict", DENVER), ("/predict/batch", [DENVER])])
 def test_an_unknown_model_is_404(
-    client: TestClient, path: str, data: Any, named: dict[str, Any], status: int, slug: str  # noqa: ANN401 - JSON
+    client: TestClient,
+    path: str,
+    data: Json,
+    named: dict[str, Any],
+    status: int,
+    slug: str,
 ) -> None:
     """A name, a version, or a form of model_id that does not exist is an unknown model."""
     answer = problem(client.post(path, json={"data": data, **named}), status, slug)
@@ -227,7 +235,7 @@ def test_an_unknown_model_is_told_before_a_wrong_input(client: TestClient) -> No
 
 
 @pytest.mark.parametrize(("path", "data"), [("/predict", DENVER), ("/predict/batch", [DENVER])])
-def test_predictions_say_where_the_time_went(client: TestClient, path: str, data: Any) -> None:  # noqa: ANN401 - JSON
+def test_predictions_say_where_the_time_went(client: TestClient, path: str, data: Json) -> None:
     """Server-Timing has every entry in order; no part takes longer than the whole."""
     timing = client.post(path, json={"data": data}).headers["server-timing"]
     entries = dict(entry.split(";", 1) for entry in timing.split(", "))

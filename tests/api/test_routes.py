@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from tests.inprocess import faults, problem
+from tests.inputs import GOOD
 
 import seatrial
 from seatrial import zoo
-from tests.inprocess import faults, problem
-from tests.inputs import GOOD
 
 ROUTES = {
     "/": "GET",
@@ -65,7 +65,7 @@ def test_a_path_of_other_characters_is_only_repeated_in_its_escaped_form(client:
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "application/json, text/html;q=0.5", "", "text/plain"])
 def test_the_root_says_what_this_is(client: TestClient, accept: str) -> None:
-    """curl gets name, version and links, and every link answers."""
+    """A program such as curl gets name, version and links, and every link answers."""
     response = client.get("/", headers={"Accept": accept})
     answer = response.json()
 
@@ -295,7 +295,9 @@ def test_a_page_has_no_script_of_its_own(client: TestClient, page: str) -> None:
     assert not re.findall(r"<script(?![^>]*\bsrc=)|\bon\w+=", client.get(page).text)
 
 
-@pytest.mark.parametrize("path", ["/docs/assets/../pages.py", "/docs/assets/..%2fpages.py", "/docs/assets/", "/docs/assets"])
+@pytest.mark.parametrize(
+    "path", ["/docs/assets/../pages.py", "/docs/assets/..%2fpages.py", "/docs/assets/", "/docs/assets"]
+)
 def test_only_assets_are_files(client: TestClient, path: str) -> None:
     """Nothing outside of the folder of assets is served, and no folder is listed."""
     assert client.get(path).status_code == 404

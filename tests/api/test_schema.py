@@ -14,7 +14,6 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-
 from tests.inputs import BLANK, DENVER
 from tests.live import server_process
 
@@ -32,6 +31,9 @@ OPERATIONS = [
     ("POST", "/predict"),
     ("POST", "/predict/batch"),
 ]
+Schema = Any
+"""What Schemathesis makes of a schema; its class is of its own."""
+
 every_operation = pytest.mark.parametrize(("method", "path"), OPERATIONS)
 bounded = settings(
     derandomize=True,
@@ -50,22 +52,29 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         yield schemathesis.openapi.from_url(f"{server.url}/openapi.json")
 
 
-def test_every_operation_is_asked(schema: Any) -> None:  # noqa: ANN401 - Schemathesis' schema
+def test_every_operation_is_asked(schema: Schema) -> None:
     """The table of this file has all that the schema describes."""
     described = [result.ok() for result in schema.get_all_operations()]
 
     assert sorted((operation.method.upper(), operation.path) for operation in described) == sorted(OPERATIONS)
 
 
-@every_operation
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["allowed", "forbidden"])
+@pytest.mark.parametrize(
+    ("method", "path", "mode"),
+    [
+        *((*operation, GenerationMode.POSITIVE) for operation in OPERATIONS),
+        *((*operation, GenerationMode.NEGATIVE) for operation in OPERATIONS if operation[1].startswith(("/m", "/p"))),
+    ],
+    ids=str,
+)
 def test_every_answer_is_one_that_the_schema_describes(
-    schema: Any, method: str, path: str, mode: GenerationMode  # noqa: ANN401 - Schemathesis' schema
+    schema: Schema,
+    method: str,
+    path: str,
+    mode: GenerationMode,
 ) -> None:
     """No server error; status, content type and body are those that are documented for the route."""
     operation = schema[path][method]
-    if mode is GenerationMode.NEGATIVE and not (operation.body or operation.query or operation.path_parameters):
-        pytest.skip("there is nothing about this operation that could be wrong")
 
     @bounded
     @given(st.data())
@@ -93,13 +102,18 @@ def test_every_answer_is_one_that_the_schema_describes(
     ids=lambda headers: " ".join(*headers.items()),
 )
 def test_every_refusal_by_a_header_is_described(
-    schema: Any, method: str, path: str, headers: dict[str, str]  # noqa: ANN401 - Schemathesis' schema
+    schema: Schema,
+    method: str,
+    path: str,
+    headers: dict[str, str],
 ) -> None:
     """What a header can do to a request is in the schema too."""
     operation = schema[path][method]
     case = operation.Case(
         path_parameters={"model_id": "digits:1"} if "{" in path else {},
-        body={"data": [DENVER] if path.endswith("batch") else DENVER} if method == "POST" else schemathesis.core.NOT_SET,
+        body={"data": [DENVER] if path.endswith("batch") else DENVER}
+        if method == "POST"
+        else schemathesis.core.NOT_SET,
         media_type="application/json" if method == "POST" else None,
     )
     case.validate_response(case.call(headers=headers, allow_redirects=False), checks=DESCRIBED)
@@ -115,7 +129,7 @@ def test_every_refusal_by_a_header_is_described(
         ("/predict/batch", {"data": [BLANK], "return_probabilities": True}),
     ],
 )
-def test_every_prediction_is_as_described(schema: Any, path: str, body: dict[str, Any]) -> None:  # noqa: ANN401 - the same
+def test_every_prediction_is_as_described(schema: Schema, path: str, body: dict[str, Any]) -> None:
     """The lane's answers, of both kinds of models, are those of the schema."""
     case = schema[path]["POST"].Case(body=body, media_type="application/json")
     case.call_and_validate(checks=CHECKS)

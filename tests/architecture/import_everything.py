@@ -9,6 +9,7 @@ import os
 import pkgutil
 import sys
 import threading
+import wsgiref.handlers  # noqa: F401 - copies the whole environment when imported; prometheus_client imports it
 from pathlib import Path
 
 findings: list[str] = []

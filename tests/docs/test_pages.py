@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-
 from tests.live import PATIENCE, ServerProcess, environment, server_process
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "src").rglob("card.md")])
 VARYING = {"timestamp", "inference_time_ms", "request_id"}
-FENCE = re.compile(
-    r"<!-- test -->\n```sh\n(?P<shell>.*?)```\n(?:\n```json\n(?P<json>.*?)```)?", re.DOTALL
-)
+FENCE = re.compile(r"<!-- test -->\n```sh\n(?P<shell>.*?)```\n(?:\n```json\n(?P<json>.*?)```)?", re.DOTALL)
 
 
 def name_of(path: Path) -> str:
@@ -111,7 +108,9 @@ def test_commands_work_as_printed(server: ServerProcess, example: Example, tmp_p
 
 def test_commands_are_tested() -> None:
     """README shows at least two commands that are tested, the tutorial five; each curl of a prediction is tested."""
-    counts = {name: sum(entry.id.startswith(name) for entry in EXAMPLES) for name in ("README.md", "first-prediction.md")}
+    counts = {
+        name: sum(entry.id.startswith(name) for entry in EXAMPLES) for name in ("README.md", "first-prediction.md")
+    }
 
     assert counts["README.md"] >= 2
     assert counts["first-prediction.md"] >= 5

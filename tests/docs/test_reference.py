@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer
 from starlette.testclient import TestClient
@@ -47,7 +47,9 @@ def test_every_setting_of_the_page_exists() -> None:
 def test_every_setting_that_docs_name_exists() -> None:
     """No page speaks of a setting that is not there."""
     pages = [REFERENCE.parents[1] / "README.md", *REFERENCE.parent.rglob("*.md")]
-    mentioned = {name for path in pages for name in re.findall(r"SEATRIAL_[A-Z_]+[A-Z]", path.read_text(encoding="utf-8"))}
+    mentioned = {
+        name for path in pages for name in re.findall(r"SEATRIAL_[A-Z_]+[A-Z]", path.read_text(encoding="utf-8"))
+    }
 
     assert mentioned <= SETTINGS
 
@@ -58,7 +60,13 @@ def test_every_default_is_told(name: str) -> None:
     default = Settings.model_fields[name.removeprefix("SEATRIAL_").lower()].default
     (row,) = (line for line in page("settings").splitlines() if line.startswith(f"| `{name}` "))
     if default is not None:
-        text = ",".join(default) if isinstance(default, tuple) else f"{default:g}" if isinstance(default, float) else default
+        text = (
+            ",".join(default)
+            if isinstance(default, tuple)
+            else f"{default:g}"
+            if isinstance(default, float)
+            else default
+        )
         assert f"`{text}`" in row.split("|")[2]
 
 
@@ -111,7 +119,11 @@ def test_every_member_of_a_request_and_an_answer_is_told(client: TestClient) -> 
         assert set(schemas[name]["properties"]) <= told, name
 
 
-def walk(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+Command = Any
+"""A command of click, which typer carries within itself."""
+
+
+def walk(command: Command, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
     """Each command and each of its flags."""
     yield path, ""
     for parameter in command.params:

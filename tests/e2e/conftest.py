@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-
 from tests.live import ServerProcess, server_process
 
 StartServer = Callable[..., ServerProcess]

@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx2
 import pytest
-
 from tests.e2e.conftest import StartServer
 from tests.inputs import BLANK, DENVER, GOOD
 from tests.live import PATIENCE, ServerProcess, until

@@ -3,14 +3,15 @@
 import hashlib
 import json
 
+from tests.fakes.artifacts import MemoryArtifacts
+from tests.fakes.runtime import EchoRuntime
+
 from seatrial.contracts.golden import Golden, GoldenCase
 from seatrial.contracts.manifest import InputSpec, Label, Manifest, OutputSpec
 from seatrial.server.inference.model import LoadedModel
 from seatrial.server.inference.runtime import Runtime
 from seatrial.server.inference.signature import Signature
 from seatrial.server.registry.model import ModelVersion, Stage
-from tests.fakes.artifacts import MemoryArtifacts
-from tests.fakes.runtime import EchoRuntime
 
 X = InputSpec(name="x", dtype="float32")
 Y = InputSpec(name="y", dtype="float32")
@@ -21,7 +22,9 @@ def digest_of(artifact: bytes) -> str:
     return "sha256:" + hashlib.sha256(artifact).hexdigest()
 
 
-def a_manifest(*inputs: InputSpec, name: str = "echo", classes: tuple[Label, ...] = (), artifact: bytes = b"") -> Manifest:
+def a_manifest(
+    *inputs: InputSpec, name: str = "echo", classes: tuple[Label, ...] = (), artifact: bytes = b""
+) -> Manifest:
     """A regression in metres, or a classification; of `x` and `y` unless inputs are given."""
     return Manifest(
         name=name,
@@ -39,7 +42,9 @@ def a_version(manifest: Manifest, number: int = 1, stage: Stage = Stage.PRODUCTI
     return ModelVersion(manifest.name, number, stage, manifest, "2026-11-22T09:30:00.125Z", reason="test")
 
 
-def a_model(manifest: Manifest, runtime: Runtime | None = None, *, version: int = 1, inline: bool = False) -> LoadedModel:
+def a_model(
+    manifest: Manifest, runtime: Runtime | None = None, *, version: int = 1, inline: bool = False
+) -> LoadedModel:
     """A model in memory; an echo unless a runtime is given."""
     return LoadedModel(
         model_id=f"{manifest.name}:{version}",

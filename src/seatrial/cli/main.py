@@ -1,7 +1,7 @@
 """`seatrial`: the commands. Each imports its room when it runs, so that `seatrial --help` answers at once."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -65,28 +65,34 @@ def serve(  # noqa: PLR0913, PLR0917 - one option a setting
 
 
 def _serve(flags: dict[str, Any], config: Path | None) -> None:
-    from functools import partial  # noqa: PLC0415 - the room is imported when its command runs
-
-    from seatrial.server import process  # noqa: PLC0415 - the same
-    from seatrial.server.app import create_app, drain_seconds  # noqa: PLC0415 - the same
-    from seatrial.server.settings import load_settings  # noqa: PLC0415 - the same
+    from seatrial.server.settings import load_settings  # noqa: PLC0415 - the room is imported when its command runs
 
     try:
         settings = load_settings(flags, config)
     except (ValueError, OSError) as error:
         _refuse(_explain(error))
+
+    from functools import partial  # noqa: PLC0415 - the same
+
+    from seatrial.server import process  # noqa: PLC0415 - the same
+    from seatrial.server.app import create_app, drain_seconds, prepare  # noqa: PLC0415 - the same
+
     try:
-        process.serve(
-            partial(create_app, settings),
-            host=settings.host,
-            port=settings.port,
-            workers=settings.workers,
-            log_level=settings.log_level,
-            drain_seconds=drain_seconds(settings),
-            grace_seconds=settings.request_timeout,
-        )
+        prepare(settings)
+    except (ValueError, OSError) as error:
+        _refuse(f"Cannot use the data directory {settings.data_dir}: {getattr(error, 'strerror', None) or error}.")
+    try:
+        listener = process.listen(settings.host, settings.port)
     except OSError as error:
         _refuse(f"Cannot listen on {settings.host} port {settings.port}: {error.strerror or error}.")
+    process.serve(
+        partial(create_app, settings),
+        listener,
+        workers=settings.workers,
+        log_level=settings.log_level,
+        drain_seconds=drain_seconds(settings),
+        grace_seconds=settings.request_timeout,
+    )
 
 
 def _explain(error: Exception) -> str:
@@ -101,6 +107,6 @@ def _explain(error: Exception) -> str:
     return "\n".join(lines)
 
 
-def _refuse(message: str) -> None:
+def _refuse(message: str) -> NoReturn:
     typer.echo(f"seatrial: {message}", err=True)
     raise typer.Exit(CONFIGURATION_ERROR)

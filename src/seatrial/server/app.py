@@ -48,6 +48,11 @@ def drain_seconds(settings: Settings) -> float:
     return 0.0 if is_loopback(settings.host) else DRAIN_SECONDS
 
 
+def prepare(settings: Settings) -> None:
+    """Make what the server needs in its data directory; raises `OSError` or `ValueError` where that cannot be done."""
+    admin_token(settings.data_dir)
+
+
 def create_app(
     settings: Settings,
     *,
@@ -83,8 +88,8 @@ def create_app(
         pool.swap(load_models(registry, artifacts, load, settings.default_models, partial(_log_model, log)))
         metrics.serving(pool.snapshot)
         models = sorted(pool.snapshot.by_id)
-        log.info("serving", url=url, models=models)
         on_start(lifecycle, models)
+        log.info("serving", url=url, models=models)
         yield
         lifecycle.draining = True
         executor.close()

@@ -53,33 +53,44 @@ def drain_on_sigterm(seconds: float, lifecycle: Lifecycle) -> None:
         signal.signal(signal.SIGTERM, handle)
 
 
-def serve(  # noqa: PLR0913 - what an operator sets
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; 0 takes a free port. Raises `OSError` where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)  # who comes while the models are loaded waits, and is not refused
+    except OSError:
+        listener.close()
+        raise
+    listener.set_inheritable(True)
+    return listener
+
+
+def serve(
     make_app: Callable[..., Any],
+    listener: socket.socket,
     *,
-    host: str,
-    port: int,
     workers: int,
     log_level: str,
     drain_seconds: float,
     grace_seconds: float,
 ) -> None:
-    """Listen and serve until a signal; returns after a clean stop.
+    """Serve until a signal; returns after a clean stop, with the listener closed.
 
     Args:
         make_app: makes the ASGI application in each worker; gets `url` and `on_start` (see `app.create_app`). Must be
             picklable for several workers.
-        host: address to listen on.
-        port: port to listen on; 0 takes a free one.
+        listener: see `listen`.
         workers: processes.
         log_level: least level that is logged.
         drain_seconds: how long the listener stays open after SIGTERM.
         grace_seconds: how long requests in flight may take after the listener is closed.
 
     Raises:
-        OSError: the address cannot be listened on.
         SystemExit: with 3 where a worker cannot start.
     """
-    listener = _listen(host, port)
     config = uvicorn.Config(
         partial(_make_worker_app, make_app, _url(listener), log_level, drain_seconds),
         factory=True,
@@ -117,9 +128,26 @@ def _serve_together(config: uvicorn.Config, listener: socket.socket) -> None:
     shared = tempfile.mkdtemp(prefix="seatrial-metrics-")
     os.environ[MULTIPROCESS] = shared
     try:
-        Multiprocess(config, sockets=[listener]).run()
+        _Supervisor(config, sockets=[listener]).run()
     finally:
         shutil.rmtree(shared, ignore_errors=True)
+
+
+class _Supervisor(Multiprocess):
+    """uvicorn's supervisor, which lets go of the listener when it stops.
+
+    As long as it held its copy, connections would be taken into a queue that no worker reads any more.
+    """
+
+    def handle_term(self) -> None:
+        for listener in self.sockets:
+            listener.close()
+        super().handle_term()
+
+    def handle_int(self) -> None:
+        for listener in self.sockets:
+            listener.close()
+        super().handle_int()
 
 
 def _make_worker_app(make_app: Callable[..., Any], url: str, log_level: str, drain: float) -> Any:  # noqa: ANN401 - an ASGI app
@@ -147,19 +175,6 @@ def _stop_with(sentinel: int) -> None:
         signal.raise_signal(signal.SIGTERM)
 
     loop.add_reader(sentinel, stop)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except OSError:
-        listener.close()
-        raise
-    listener.set_inheritable(True)
-    return listener
 
 
 def _url(listener: socket.socket) -> str:

@@ -99,7 +99,10 @@ def load_settings(flags: dict[str, Any], config: Path | None = None) -> Settings
 def _read(config: Path | None) -> dict[str, Any]:
     path = config or CONFIG_FILE
     with path.open("rb") as file:
-        values = tomllib.load(file)
+        try:
+            values = tomllib.load(file)
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"{path} is not TOML: {error}.") from error
     unknown = sorted(set(values) - set(Settings.model_fields))
     if unknown:
         raise ValueError(f"{path}: there is no setting {', '.join(map(repr, unknown))}.")

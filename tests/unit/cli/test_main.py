@@ -1,6 +1,7 @@
 """The command line: help, version, and what is said where the configuration is wrong."""
 
 import logging
+import re
 import signal
 import socket
 import subprocess
@@ -11,7 +12,6 @@ from pathlib import Path
 import pytest
 import structlog
 import typer.main
-from click import Group, unstyle
 from typer.testing import CliRunner
 
 import seatrial
@@ -38,8 +38,8 @@ def _process_as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
 
 def run(*arguments: str) -> tuple[int, str]:
     """Exit code and output, both streams."""
-    result = CliRunner().invoke(app, arguments)
-    return result.exit_code, unstyle(result.output)
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    return result.exit_code, re.sub(r"\x1b\[[0-9;]*m", "", result.output)
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
@@ -68,8 +68,7 @@ def test_the_version_stands_alone() -> None:
 def test_every_setting_has_a_flag() -> None:
     """`serve` takes each setting by its name, and a file of them."""
     commands = typer.main.get_command(app)
-    assert isinstance(commands, Group)
-    flags = {parameter.name for parameter in commands.commands["serve"].params}
+    flags = {parameter.name for parameter in commands.commands["serve"].params}  # type: ignore[attr-defined]
 
     assert flags - {"help"} == {*Settings.model_fields, "config"}
 
@@ -125,7 +124,8 @@ def test_a_flag_of_the_wrong_type_is_a_usage_error() -> None:
     code, output = run("serve", "--port", "http")
 
     assert code == 2
-    assert "'http' is not a valid integer" in output
+    assert "--port" in output
+    assert "valid integer" in output
 
 
 def test_a_file_that_is_not_toml_is_named(tmp_path: Path) -> None:

@@ -2,21 +2,25 @@
 
 import asyncio
 import contextvars
+import gc
 import logging
+import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 import pytest
 import structlog
-
-from seatrial.server import process
-from seatrial.server.services.health import Lifecycle
 from tests.fakes.clock import ManualClock
 from tests.fakes.runtime import WAIT_SECONDS
+
+from seatrial.server import process
+from seatrial.server.process import _stop_with
+from seatrial.server.services.health import Lifecycle
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -30,6 +34,7 @@ def _process_as_it_was() -> Iterator[None]:
     for handler in log_handlers:
         root.removeHandler(handler)
     yield
+    gc.unfreeze()
     for number, previous in handlers.items():
         signal.signal(number, previous)
     structlog.configure(**configuration)
@@ -45,7 +50,11 @@ class FastLoop(asyncio.SelectorEventLoop):
         self.delays: list[float] = []
 
     def call_later(  # type: ignore[override]
-        self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None  # noqa: ANN401
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,  # noqa: ANN401 - whatever the callback takes
+        context: contextvars.Context | None = None,
     ) -> asyncio.Handle:
         """Call it in the next round."""
         self.delays.append(delay)
@@ -144,33 +153,56 @@ def test_a_default_handler_is_left_in_place() -> None:
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def serve(make_app: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 - options of process.serve
-    chosen = {"host": "127.0.0.1", "port": 0, "workers": 1, "log_level": "error", "grace_seconds": 1.0} | options
-    process.serve(make_app, **chosen)  # type: ignore[arg-type]
+def test_a_worker_stops_when_its_supervisor_is_gone() -> None:
+    """The end of the supervisor, however it came, is a SIGTERM to the worker, once."""
+    sentinel, supervisor = os.pipe()
+
+    async def run() -> list[int]:
+        stop = Stop()
+        signal.signal(signal.SIGTERM, stop)
+        _stop_with(sentinel)
+        os.close(supervisor)
+        async with asyncio.timeout(WAIT_SECONDS):
+            await stop.came.wait()
+        await asyncio.sleep(0)
+        return stop.signals
+
+    try:
+        assert asyncio.run(run()) == [signal.SIGTERM]
+    finally:
+        os.close(sentinel)
+
+
+def serve(make_app: Callable[..., Any], host: str = "127.0.0.1", port: int = 0) -> None:
+    listener = process.listen(host, port)
+    process.serve(make_app, listener, workers=1, log_level="error", drain_seconds=0.0, grace_seconds=1.0)
 
 
 class App:
-    """An ASGI application that does one thing when it starts, and notes when it stops."""
+    """An ASGI application that does one thing when it has started, and notes when it stops."""
 
-    def __init__(self, start: Callable[[], None]) -> None:
-        self.start = start
+    def __init__(self, then: Callable[[], None]) -> None:
+        self.then = then
         self.url = ""
+        self.lifecycle = a_lifecycle()
         self.stopped = False
 
-    def __call__(self, *, url: str) -> Any:  # noqa: ANN401 - an ASGI app
+    def __call__(self, *, url: str, on_start: Callable[[Lifecycle, Sequence[str]], None]) -> Any:  # noqa: ANN401 - an ASGI app
         """Make the application, as `create_app` does."""
         self.url = url
-        return self.answer
 
-    async def answer(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI
-        """Live from startup to shutdown."""
-        assert scope["type"] == "lifespan"
-        await receive()
-        self.start()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        self.stopped = True
-        await send({"type": "lifespan.shutdown.complete"})
+        async def answer(scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI
+            """Live from startup to shutdown."""
+            assert scope["type"] == "lifespan"
+            await receive()
+            on_start(self.lifecycle, ["digits:1", "geoclimate:1"])
+            self.then()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            self.stopped = True
+            await send({"type": "lifespan.shutdown.complete"})
+
+        return answer
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -180,8 +212,23 @@ def test_a_signal_is_a_clean_end(number: signal.Signals) -> None:
     serve(app)
 
     assert app.stopped
+    assert app.lifecycle.draining == (number == signal.SIGTERM)
     assert app.url.startswith("http://127.0.0.1:")
     assert not app.url.endswith(":0")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_person_is_greeted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *, terminal: bool
+) -> None:
+    """Where standard error is a terminal, it is told where to ask and how to stop; a log gets no such text."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    app = App(lambda: signal.raise_signal(signal.SIGINT))
+    serve(app)
+    greeting = capsys.readouterr().err
+
+    assert (f"Seatrial serves digits:1, geoclimate:1 on {app.url}" in greeting) is terminal
+    assert (f"{app.url}/docs" in greeting) is terminal
 
 
 def test_an_application_that_cannot_start_ends_the_process() -> None:

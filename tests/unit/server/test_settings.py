@@ -165,7 +165,7 @@ def test_settings_do_not_change() -> None:
     settings = load_settings({})
 
     with pytest.raises(ValidationError):
-        settings.port = 1
+        settings.port = 1  # type: ignore[misc]
 
 
 def test_every_setting_is_described() -> None:

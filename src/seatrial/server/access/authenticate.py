@@ -27,6 +27,8 @@ class Authenticator:
     def __init__(
         self, admin_token: str, anonymous_scopes: Iterable[Scope] | None, *, listener_is_loopback: bool
     ) -> None:
+        if not admin_token:
+            raise ValueError("an empty token would let everybody in")
         self._admin_token = admin_token.encode()
         self._anonymous = (
             None if anonymous_scopes is None else Principal("anonymous", frozenset(anonymous_scopes), anonymous=True)

@@ -83,8 +83,10 @@ class Edge:
     async def _delegate(
         self, exchange: Exchange, scope: Scope, receive: Receive, send: Send, common: RawHeaders
     ) -> None:
-        """Let FastAPI answer, with our headers on what it sends."""
-        scope["state"] = {**scope.get("state", {}), "request_id": exchange.request_id}
+        """Let FastAPI answer, with our headers on what it sends. HEAD is a GET whose body the server leaves out."""
+        method = "GET" if exchange.method == "HEAD" else exchange.method
+        state = {**scope.get("state", {}), "request_id": exchange.request_id}
+        scope = {**scope, "method": method, "state": state}
         status = 0
 
         async def send_with_headers(message: Message) -> None:
@@ -100,7 +102,7 @@ class Edge:
         except Exception as error:  # noqa: BLE001 - FastAPI has answered 500, and raises for the server's log: ours
             failure = error
         route = getattr(scope.get("route"), "path", UNMATCHED)
-        self._journal.note(exchange, route, status, scope["state"].get("refused"), failure)
+        self._journal.note(exchange, route, status, state.get("refused"), failure)
 
 
 async def _send(send: Send, status: int, content_type: bytes, body: bytes, headers: RawHeaders) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from structlog.typing import FilteringBoundLogger
 
 from seatrial.server.core.clock import Monotonic
+from seatrial.server.core.errors import DeadlineExceeded
 from seatrial.server.core.observe import Observer
 
 _ERROR, _SERVER_ERROR = 400, 500
@@ -46,6 +47,7 @@ class Journal:
             milliseconds=round(seconds * 1000, 3),
         )
         if status >= _SERVER_ERROR:
-            line.error("request_failed", exc_info=error)
+            unexpected = error is not None and not isinstance(error, DeadlineExceeded)
+            line.error("request_failed", exc_info=error if unexpected else None)
         else:
             line.info("request_refused")

@@ -63,7 +63,9 @@ def problem_of(error: Exception, path: str, request_id: str) -> tuple[Problem, H
             extra = {"reasons": error.reasons}
         case errors.InvalidJSON():
             extra = {"offset": error.offset}
-    return Problem(slug, title, status, detail, quote(path), request_id, tuple(faults), total, extra), headers
+    return Problem(
+        slug, title, status, detail, quote(path, safe="/:@"), request_id, tuple(faults), total, extra
+    ), headers
 
 
 def render(problem: Problem) -> bytes:
@@ -92,7 +94,7 @@ def install(app: FastAPI) -> None:
             404: f"There is no route {path[:200]}. GET / names what there is.",
             405: f"{request.method} is not allowed on {path[:200]}.",
         }.get(status, title)
-        problem = Problem(slug, title, status, detail, quote(path), request.state.request_id)
+        problem = Problem(slug, title, status, detail, quote(path, safe="/:@"), request.state.request_id)
         return _response(request, problem, dict(getattr(error, "headers", None) or {}))
 
     app.add_exception_handler(errors.SeatrialError, seatrial_error)

@@ -90,7 +90,7 @@ class _Prediction(_Answer):
     model_version: int
     inference_time_ms: float = Field(description="Milliseconds in the model's runtime.")
     timestamp: str = Field(description="RFC 3339, UTC.")
-    input_shape: tuple[int, int] = Field(description="Examples, and values in each.")
+    input_shape: list[int] = Field(min_length=2, max_length=2, description="Examples, and values in each.")
     cached: bool
 
 

@@ -47,10 +47,11 @@ def system_routes(guard: Guard, version: str, metrics: MetricsSource, health: Re
         response_model=RootView,
         responses={307: {"description": "A browser is sent to the documentation."}, **problems(400, 500)},
     )
-    async def root(accept: Accept = "*/*") -> Any:  # noqa: ANN401 - a redirect, or what the model says
+    async def root(response: Response, accept: Accept = "*/*") -> Any:  # noqa: ANN401 - a redirect, or what the model says
         """Name, version and links; a browser is sent to `/docs`."""
         if prefers(accept, "text/html", "application/json"):
             return RedirectResponse("/docs", headers={"Vary": "Accept"})
+        response.headers["Vary"] = "Accept"
         return {"name": "seatrial", "version": version, "links": LINKS}
 
     @router.get("/health", summary="Healthy?", response_model=HealthView, responses=problems(500, 503))

@@ -68,4 +68,5 @@ def _timed_run(model: LoadedModel, chunk: Arrays, deadline: Deadline) -> tuple[A
 
 def _phase(runs: list[Future[tuple[Array, float, float]]]) -> str:
     """Where the time went: `queue` as long as no run had begun."""
-    return "infer" if any(run.running() or run.done() for run in runs) else "queue"
+    begun = (run.running() or (run.done() and not run.cancelled() and run.exception() is None) for run in runs)
+    return "infer" if any(begun) else "queue"

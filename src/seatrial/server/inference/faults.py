@@ -10,6 +10,9 @@ from seatrial.server.core.errors import InvalidInput
 MAX_SHOWN = 60
 """Characters of a received text that a fault repeats."""
 
+MAX_COUNTED = 1000
+"""After this many faults the rest of a batch is not looked at."""
+
 Path = tuple[str | int, ...]
 
 
@@ -33,6 +36,15 @@ class Faults:
         self.counts[kind] += 1
         if len(self.listed) < MAX_LISTED:
             self.listed.append(Fault(pointer(*path), detail, expected, describe(received)))
+
+    def count(self, kind: Kind, number: int) -> None:
+        """Note faults that are not listed, only counted."""
+        self.counts[kind] += number
+
+    @property
+    def enough(self) -> bool:
+        """Whether to stop looking: a hostile body must not keep the server busy for seconds."""
+        return self.total >= MAX_COUNTED
 
     @property
     def total(self) -> int:

@@ -13,7 +13,7 @@ from seatrial.server.inference.types import InferRequest
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What is served at one moment. `candidates` are the production models, the default ones first."""
+    """What is served at one moment. `defaults`, then `others`, are the production models as they are asked."""
 
     by_id: Mapping[str, LoadedModel] = field(default_factory=dict)
     production: Mapping[str, LoadedModel] = field(default_factory=dict)

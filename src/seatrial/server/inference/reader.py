@@ -6,14 +6,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from seatrial.contracts.manifest import InputSpec
+from seatrial.contracts.problem import MAX_LISTED
 from seatrial.server.inference.faults import Faults, Kind, Path, Sized, format_number
 from seatrial.server.inference.runtime import NUMPY_DTYPES, Array
 from seatrial.server.inference.types import Value
 
-EXACT = float(2**53)
-"""Whole numbers beyond this are not exact in JSON as most programs read it."""
+EXACT = float(2**53 - 1)
+"""Beyond this, whole numbers next to each other are one and the same as float64, which most programs read JSON as."""
 
 INK = 255.0
+_NESTED = {list, np.ndarray}
 
 
 class InputReader:
@@ -84,8 +86,6 @@ class InputReader:
         )
 
     def _in_range(self, values: Array) -> bool:
-        if values.size == 0:
-            return True
         if not (self.low <= np.minimum.reduce(values, axis=None) and np.maximum.reduce(values, axis=None) <= self.high):
             return False
         return not self.whole or bool(np.array_equal(values, np.trunc(values)))
@@ -118,8 +118,7 @@ class InputReader:
     def _check_value(self, value: float, path: Path, faults: Faults) -> bool:
         if self.low <= value <= self.high and (not self.whole or value.is_integer()):
             return True
-        wrong = "is a whole number" if self.low <= value <= self.high else "is out of range"
-        faults.add(Kind.VALUE, path, f"'{self.name}' {wrong}.", self._expected_value(), value)
+        self._value_fault(value, path, faults)
         return False
 
     def _tensor(self, values: Array, path: Path, faults: Faults) -> Array | None:
@@ -137,11 +136,18 @@ class InputReader:
 
     def _value_faults(self, values: Array, bad: Array, path: Path, faults: Faults) -> None:
         """A fault for each value that is out of range, with a word on how to mend an image of bytes."""
-        expected = self._expected_value()
         image = self.low == 0 and self.high == 1 and values.min() >= 0 and 1 < values.max() <= INK
-        detail = "This looks like a 0-255 image: divide by 255." if image else f"'{self.name}' is out of range."
-        for place in zip(*np.nonzero(bad), strict=True):
-            faults.add(Kind.VALUE, (*path, *map(int, place)), detail, expected, float(values[place]))
+        places = np.argwhere(bad)
+        for place in places[:MAX_LISTED].tolist():
+            self._value_fault(float(values[tuple(place)]), (*path, *place), faults, image=image)
+        faults.count(Kind.VALUE, max(0, len(places) - MAX_LISTED))
+
+    def _value_fault(self, value: float, path: Path, faults: Faults, *, image: bool = False) -> None:
+        wrong = "is a whole number" if self.low <= value <= self.high else "is out of range"
+        detail = "This looks like a 0-255 image: divide by 255." if image else f"'{self.name}' {wrong}."
+        bounded = self.spec.min is not None or self.spec.max is not None
+        expected = self._expected_value() if bounded else f"{self._expected_value()} that fits {self.spec.dtype}"
+        faults.add(Kind.VALUE, path, detail, expected, value)
 
     def _nested(self, value: Value, path: Path, faults: Faults) -> Array | None:
         """A list, perhaps nested: numbers in a regular shape become `_tensor`; anything else gets its faults."""
@@ -166,6 +172,8 @@ class InputReader:
             return tuple(map(int, value.shape))
         if not isinstance(value, list):
             return ()
+        if not _NESTED.intersection(map(type, value)):
+            return (len(value),)
         shapes: list[tuple[int, ...]] = []
         for index, item in enumerate(value):
             shape = self._shape_of(item, (*path, index), faults)
@@ -182,6 +190,8 @@ class InputReader:
         """The values of a nesting in row-major order. Numbers are only typed here; `_tensor` checks their range."""
         if isinstance(value, list | np.ndarray):
             for index, item in enumerate(value):
+                if faults.enough:
+                    return
                 self._leaves(item, (*path, index), faults, found)
         elif self.numeric and isinstance(value, int | float | np.floating) and not isinstance(value, bool):
             found.append(value)

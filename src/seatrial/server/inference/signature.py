@@ -16,22 +16,22 @@ Arrays = dict[str, Array]
 class Signature:
     """The inputs of one model; lives as long as the model is loaded.
 
-    An example is an object of features by name. Where the model has one input its bare value will do, and where all
-    inputs are numbers or categories so will an array of them in the manifest's order.
+    An example is an object of features by name. Where the only input is an array its bare value will do, and where all
+    inputs are single numbers or categories so will an array of them in the manifest's order.
     """
 
     def __init__(self, manifest: Manifest) -> None:
         self.readers = tuple(InputReader(spec) for spec in manifest.inputs)
         self.names = tuple(reader.name for reader in self.readers)
         self._name_set = set(self.names)
-        self.single = len(self.readers) == 1
         self.width = sum(reader.size for reader in self.readers)
         """How many values one example has: the second number of `input_shape`."""
-        self.positional = not self.single and all(reader.scalar for reader in self.readers)
+        self.positional = all(reader.scalar for reader in self.readers)
+        self.bare = len(self.readers) == 1 and not self.positional
 
     def plain(self, data: Value) -> Arrays | None:
         """The arrays of one example where it is plainly right, without a thought for faults; else `None`."""
-        if not self.single:
+        if not self.bare:
             return None
         name = self.names[0]
         if type(data) is dict and len(data) == 1 and name in data:
@@ -71,13 +71,13 @@ class Signature:
         """Where each value stands in an example: below its name in an object, else where the array has it."""
         if named:
             return [(name,) for name in self.names]
-        return [()] if self.single else [(index,) for index in range(len(self.names))]
+        return [()] if self.bare else [(index,) for index in range(len(self.names))]
 
     def _features(self, value: Value, path: Path, faults: Faults) -> dict[str, Value] | None:
         """One example as an object of features, complete and with none too many."""
         if isinstance(value, dict):
             return value if self._complete(value, path, faults) else None
-        if self.single and isinstance(value, list | np.ndarray):
+        if self.bare and isinstance(value, list | np.ndarray):
             return {self.names[0]: value}
         if self.positional and isinstance(value, list | np.ndarray):
             if len(value) == len(self.names):
@@ -124,7 +124,7 @@ class Signature:
         """A two-dimensional block of numbers: rows of one flat input, or rows of single numbers."""
         if data.ndim != 2:  # noqa: PLR2004 - rows and values
             return None
-        if self.single:
+        if self.bare:
             block = self.readers[0].block(data)
             return None if block is None else {self.names[0]: block}
         if not self.positional or data.shape[1] != len(self.names):
@@ -137,6 +137,8 @@ class Signature:
         """The exact way: row by row, with a pointer for each fault."""
         rows: list[list[Array | None]] = []
         for index, value in enumerate(data):
+            if faults.enough:
+                break
             path: Path = ("data", index)
             row = self._features(value, path, faults)
             if row is not None:

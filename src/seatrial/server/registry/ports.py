@@ -21,7 +21,7 @@ class Registry(Protocol):
 
 
 class Artifacts(Protocol):
-    """The files of a version, found by the digest of its model (`sha256:<hex>`)."""
+    """The files of a version, found by the digest of its model (`sha256:<hex>`); an unknown one is a `KeyError`."""
 
     def model(self, digest: str) -> bytes:
         """The ONNX file; raises `ModelUnusable` where its bytes are not those of the digest."""

@@ -1,7 +1,14 @@
-"""ONNX Runtime, the one place that imports it."""
+"""ONNX Runtime, the one place that imports it.
 
+Its wheels report usage to their makers by default, from the moment of import. This server tells nobody anything, so
+that is switched off first; the library's own call for it comes too late.
+"""
+
+import os
 from collections.abc import Mapping
 from typing import Any
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime as ort
 
@@ -35,7 +42,7 @@ class OnnxRuntime:
         try:
             self._session = ort.InferenceSession(artifact, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no common root but Exception
-            raise ModelUnusable(f"ONNX Runtime cannot load it: {error}") from error
+            raise ModelUnusable(f"ONNX Runtime cannot load it: {str(error).splitlines()[0][:300]}") from error
         self._outputs = [manifest.output.name]
         self._flat = manifest.task == "regression"
         self._check_inputs(manifest)

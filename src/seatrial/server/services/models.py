@@ -90,12 +90,14 @@ def load_model(version: ModelVersion, artifacts: Artifacts, load: RuntimeLoader)
 
 def verify_golden(runtime: Runtime, arrays: Arrays, golden: Golden) -> None:
     """Raise `ModelUnusable` unless every golden answer is reproduced within the tolerance."""
+    output = np.asarray(runtime.run(arrays), np.float64)
+    if len(output) != len(golden.cases):
+        raise ModelUnusable(f"Golden inference: {len(output)} answers to {len(golden.cases)} inputs.")
+    actual = output.reshape(len(output), -1)
+    lengths = {len(case.output) for case in golden.cases}
+    if lengths != {actual.shape[1]}:
+        raise ModelUnusable(f"Golden inference: answers of {actual.shape[1]} values, {sorted(lengths)} were recorded.")
     expected = np.array([case.output for case in golden.cases])
-    actual = np.asarray(runtime.run(arrays), np.float64).reshape(len(expected), -1)
-    if actual.shape != expected.shape:
-        raise ModelUnusable(
-            f"Golden inference: outputs of shape {actual.shape[1:]}, {expected.shape[1:]} were recorded."
-        )
     difference: Array = np.abs(actual - expected).max(axis=1)
     wrong = np.flatnonzero(~(difference <= golden.tolerance))
     if wrong.size:

@@ -8,12 +8,20 @@ NAME = "admin.token"
 
 
 def admin_token(data_dir: Path) -> str:
-    """The token of this data directory; made at the first call. Safe where several workers start at once."""
+    """The token of this data directory; made at the first call. Safe where several workers start at once.
+
+    Raises:
+        OSError: the directory or the file cannot be used.
+        ValueError: the file is empty; an empty token would let everybody in.
+    """
     path = data_dir / NAME
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
         _publish(path, secrets.token_urlsafe(32))
-    return path.read_text(encoding="ascii").strip()
+    token = path.read_text(encoding="ascii").strip()
+    if not token:
+        raise ValueError(f"{path} is empty. Delete it, and the next start makes a new one.")
+    return token
 
 
 def _publish(path: Path, token: str) -> None:

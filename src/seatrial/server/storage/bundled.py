@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from seatrial.contracts.golden import Golden, parse_golden
 from seatrial.contracts.manifest import Manifest, parse_manifest
+from seatrial.contracts.problem import pointer
 from seatrial.server.core.clock import timestamp
 from seatrial.server.core.errors import ModelUnusable
 from seatrial.server.registry.model import ModelVersion, Stage
@@ -30,7 +31,10 @@ class FolderArtifacts:
 
     def model(self, digest: str) -> bytes:
         """The ONNX file; raises `ModelUnusable` where its bytes are not those of the digest."""
-        artifact = (self._folders[digest] / "model.onnx").read_bytes()
+        try:
+            artifact = (self._folders[digest] / "model.onnx").read_bytes()
+        except OSError as error:
+            raise ModelUnusable(f"The model file cannot be read: {error.strerror}.") from error
         actual = "sha256:" + hashlib.sha256(artifact).hexdigest()
         if actual != digest:
             raise ModelUnusable(f"The model file has the digest {actual}, its manifest states {digest}.")
@@ -41,8 +45,12 @@ class FolderArtifacts:
         folder = self._folders[digest]
         try:
             return parse_golden((folder / self._manifests[folder].golden).read_bytes())
-        except (OSError, ValidationError) as error:
-            raise ModelUnusable(f"The golden answers cannot be read: {error}") from error
+        except OSError as error:
+            raise ModelUnusable(f"The golden answers cannot be read: {error.strerror}.") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = pointer(*first["loc"])
+            raise ModelUnusable(f"The golden answers cannot be read: {place or 'the file'}: {first['msg']}.") from error
 
 
 def _read_manifest(folder: Path) -> Manifest:

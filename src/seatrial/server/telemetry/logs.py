@@ -4,6 +4,11 @@ import logging
 import sys
 
 import structlog
+import structlog.tracebacks
+
+# Never the local variables: they hold credentials and inputs.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+_PERSON = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
 
 
 def configure(level: str, *, human: bool | None = None) -> None:
@@ -14,8 +19,8 @@ def configure(level: str, *, human: bool | None = None) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: structlog.types.Processor = structlog.dev.ConsoleRenderer() if person else structlog.processors.JSONRenderer()
-    structured: list[structlog.types.Processor] = [] if person else [structlog.processors.dict_tracebacks]
+    last: structlog.types.Processor = _PERSON if person else structlog.processors.JSONRenderer()
+    structured: list[structlog.types.Processor] = [] if person else [_TRACEBACKS]
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[*shared, *structured, last],

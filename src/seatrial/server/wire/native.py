@@ -24,6 +24,12 @@ from seatrial.server.wire import strict_json
 SINGLE_FIELDS = frozenset({"data", "model_id", "model_name", "return_probabilities"})
 BATCH_FIELDS = SINGLE_FIELDS | {"batch_size"}
 
+_NUL = b"\\u0000"
+"""simdjson finds a member by the part of its name before this."""
+
+QUICK_DEPTH = 8
+"""Values nested deeper are left to the exact way, which knows how deep is too deep."""
+
 
 class _Irregular(Exception):
     """The quick way does not take this body."""
@@ -33,7 +39,9 @@ class Decoder:
     """Reads bodies of one route; one a thread, since a simdjson parser has one document at a time."""
 
     def __init__(self, *, batch: bool) -> None:
+        self._batch = batch
         self._fields = BATCH_FIELDS if batch else SINGLE_FIELDS
+        self._data: tuple[type, ...] = (list, np.ndarray) if batch else (dict, list, np.ndarray)
         self._parser = simdjson.Parser()
 
     def decode(self, body: bytes) -> InferRequest:
@@ -42,18 +50,18 @@ class Decoder:
             return self._quick(body)
         except (_Irregular, ValueError, TypeError, RuntimeError, KeyError):
             pass  # the exact way says what is wrong, if anything is
-        return request_of(strict_json.loads(body), self._fields)
+        return request_of(strict_json.loads(body), batch=self._batch)
 
     def _quick(self, body: bytes) -> InferRequest:
         document = self._parser.parse(body)
         if not isinstance(document, simdjson.Object):
             raise _Irregular
         names = list(document.keys())
-        if len(set(names)) != len(names) or not self._fields.issuperset(names):
+        if len(set(names)) != len(names) or not self._fields.issuperset(names) or _NUL in body:
             raise _Irregular
         arrays = _Arrays()
         data = arrays.value(document["data"])
-        if not isinstance(data, dict | list | np.ndarray):
+        if not isinstance(data, self._data):
             raise _Irregular
         request = InferRequest(data)
         if arrays.brackets != body.count(b"["):
@@ -83,25 +91,29 @@ class _Arrays:
     def __init__(self) -> None:
         self.brackets = 0
 
-    def value(self, node: Any) -> Value:  # noqa: ANN401 - simdjson proxies or plain values
+    def value(self, node: Any, depth: int = 0) -> Value:  # noqa: ANN401 - simdjson proxies or plain values
         """A plain value, or float64 arrays where there are arrays of numbers."""
         if isinstance(node, simdjson.Array):
-            return self._array(node)
+            return self._array(node, depth)
         if isinstance(node, simdjson.Object):
+            if depth > QUICK_DEPTH:
+                raise _Irregular
             names = list(node.keys())
-            row = {name: self.value(node[name]) for name in names}
+            row = {name: self.value(node[name], depth + 1) for name in names}
             if len(row) != len(names):
                 raise _Irregular
             return row
         return node
 
-    def _array(self, node: simdjson.Array) -> Array | list[Value]:
+    def _array(self, node: simdjson.Array, depth: int) -> Array | list[Value]:
         length = len(node)
         try:
             flat: Array = np.frombuffer(node.as_buffer(of_type="d"), np.float64)
         except TypeError:
+            if length > MAX_ROWS or depth > QUICK_DEPTH:
+                raise _Irregular from None
             self.brackets += 1
-            return [self.value(child) for child in node]
+            return [self.value(child, depth + 1) for child in node]
         if flat.size == length:
             self.brackets += 1
             return flat
@@ -126,12 +138,12 @@ def option_fault(name: str, value: Value) -> Fault | None:
     return Fault(pointer(name), f"'{name}' is {expected}.", expected, describe(value))
 
 
-def request_of(document: Value, fields: frozenset[str]) -> InferRequest:
+def request_of(document: Value, *, batch: bool) -> InferRequest:
     """A request from a parsed document; raises `InvalidInput` with a fault for each member that is wrong."""
     if not isinstance(document, dict):
         fault = Fault("", "The body is a JSON object with a member 'data'.", "an object", describe(document))
         raise InvalidInput("The body is not an object.", [fault])
-    faults = _envelope_faults(document, fields)
+    faults = [*_data_faults(document, batch=batch), *_member_faults(document, BATCH_FIELDS if batch else SINGLE_FIELDS)]
     if faults:
         raise InvalidInput("The request has members that are wrong.", faults[:MAX_LISTED], len(faults))
     return InferRequest(
@@ -143,14 +155,23 @@ def request_of(document: Value, fields: frozenset[str]) -> InferRequest:
     )
 
 
-def _envelope_faults(document: dict[str, Value], fields: frozenset[str]) -> list[Fault]:
-    faults = []
+def _data_faults(document: dict[str, Value], *, batch: bool) -> list[Fault]:
     if "data" not in document:
-        faults.append(Fault("/data", "The member 'data' is missing.", "an object or an array", "nothing"))
-    elif not isinstance(document["data"], dict | list):
+        expected = "an array of examples" if batch else "an object or an array"
+        return [Fault("/data", "The member 'data' is missing.", expected, "nothing")]
+    data = document["data"]
+    if not batch:
+        if isinstance(data, dict | list):
+            return []
         text = "'data' is an object of features, or an array."
-        faults.append(Fault("/data", text, "an object or an array", describe(document["data"])))
-    faults += [
+        return [Fault("/data", text, "an object or an array", describe(data))]
+    if not isinstance(data, list):
+        return [Fault("/data", "'data' is an array of examples.", "an array of examples", describe(data))]
+    return []
+
+
+def _member_faults(document: dict[str, Value], fields: frozenset[str]) -> list[Fault]:
+    faults = [
         Fault(pointer(name), "The member stands twice.", "each member once", "the same member again")
         for name in getattr(document, "duplicates", ())
     ]

@@ -1,8 +1,10 @@
 """JSON read by the letter: what it refuses, it refuses with a byte offset, and it sees duplicate keys."""
 
+import codecs
 import json
 import math
 import re
+from collections import Counter
 from typing import Any, NoReturn
 
 import numpy as np
@@ -29,10 +31,11 @@ def loads(body: bytes) -> Any:  # noqa: ANN401 - JSON is any of these
         InvalidJSON: not UTF-8, not JSON, NaN, Infinity, a number beyond float64 or 64-bit integers, a lone surrogate,
             or nested deeper than `MAX_DEPTH`.
     """
+    mark = len(codecs.BOM_UTF8) if body.startswith(codecs.BOM_UTF8) else 0
     try:
-        text = body.decode("utf-8-sig")
+        text = body[mark:].decode()
     except UnicodeDecodeError as error:
-        raise InvalidJSON("The body is not UTF-8", error.start) from None
+        raise InvalidJSON("The body is not UTF-8", mark + error.start) from None
     if not text.strip():
         raise InvalidJSON("The body is empty; a JSON object was expected")
     _check_depth(body)
@@ -46,7 +49,8 @@ def loads(body: bytes) -> Any:  # noqa: ANN401 - JSON is any of these
             parse_constant=reader.constant,
         )
     except json.JSONDecodeError as error:
-        raise InvalidJSON(f"The body is not JSON: {error.msg}", len(text[: error.pos].encode())) from None
+        offset = mark + len(text[: error.pos].encode())
+        raise InvalidJSON(f"The body is not JSON: {error.msg}", offset) from None
     if _surrogate_escape.search(body):
         _check_surrogates(document)
     return document
@@ -81,8 +85,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(plain) == len(pairs):
         return plain
     marked = JSONObject(plain)
-    names = [name for name, _ in pairs]
-    marked.duplicates = tuple(name for name in plain if names.count(name) > 1)
+    counts = Counter(name for name, _ in pairs)
+    marked.duplicates = tuple(name for name, count in counts.items() if count > 1)
     return marked
 
 

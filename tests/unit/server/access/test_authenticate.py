@@ -16,7 +16,9 @@ def an_authenticator(scopes: tuple[Scope, ...] | None = None, *, loopback: bool 
     return Authenticator(ADMIN_TOKEN, scopes, listener_is_loopback=loopback)
 
 
-@pytest.mark.parametrize("host", [b"localhost", b"LOCALHOST:80", b"127.0.0.1", b"127.0.0.1:8000", b"[::1]", b"[::1]:8000"])
+@pytest.mark.parametrize(
+    "host", [b"localhost", b"LOCALHOST:80", b"127.0.0.1", b"127.0.0.1:8000", b"[::1]", b"[::1]:8000"]
+)
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.0.0.53", "::1"])
 def test_a_loopback_caller_may_predict_and_read(host: bytes, peer: str) -> None:
     """Listener, peer and Host on loopback and nothing forwarded: the first `curl` works, and only that."""

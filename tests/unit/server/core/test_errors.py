@@ -13,7 +13,8 @@ FAULT = Fault("/data", "wrong", "a number", "null")
 def branches(root: type[Exception], depth: int = 0) -> list[str]:
     lines = [f"{'  ' * depth}{root.__name__}"]
     for branch in root.__subclasses__():
-        lines += branches(branch, depth + 1)
+        if branch.__module__ == errors.__name__:
+            lines += branches(branch, depth + 1)
     return lines
 
 

@@ -13,7 +13,9 @@ def test_a_harmless_id_is_kept(sent: bytes) -> None:
     assert request_id(sent) == sent.decode()
 
 
-@pytest.mark.parametrize("sent", [None, b"", b"x" * 129, b"a b", b"a\r\nSet-Cookie: x", b"a\n", b"\xc3\xa9", b"a/b", b"<a>"])
+@pytest.mark.parametrize(
+    "sent", [None, b"", b"x" * 129, b"a b", b"a\r\nSet-Cookie: x", b"a\n", b"\xc3\xa9", b"a/b", b"<a>"]
+)
 def test_any_other_id_is_replaced(sent: bytes | None) -> None:
     """The new one is 128 random bits in hex."""
     made = request_id(sent)

@@ -1,10 +1,10 @@
 """Deadlines, on a clock that a test moves."""
 
 import pytest
+from tests.fakes.clock import ManualClock
 
 from seatrial.server.core.errors import DeadlineExceeded
 from seatrial.server.inference.deadline import Deadline
-from tests.fakes.clock import ManualClock
 
 
 def test_a_deadline_counts_from_the_start_of_the_request() -> None:

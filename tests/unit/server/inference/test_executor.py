@@ -6,8 +6,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.fakes.clock import ManualClock
+from tests.fakes.models import a_manifest, a_model
+from tests.fakes.runtime import WAIT_SECONDS, BlockingRuntime, EchoRuntime, FailingRuntime
 
 from seatrial.server.core import clock
 from seatrial.server.core.errors import DeadlineExceeded, InferenceFailed
@@ -16,9 +19,6 @@ from seatrial.server.inference.executor import CHUNK, Executor
 from seatrial.server.inference.model import InferResult, LoadedModel
 from seatrial.server.inference.runtime import Array, Runtime
 from seatrial.server.inference.signature import Arrays
-from tests.fakes.clock import ManualClock
-from tests.fakes.models import a_manifest, a_model
-from tests.fakes.runtime import WAIT_SECONDS, BlockingRuntime, EchoRuntime, FailingRuntime
 
 SHORT = 0.05
 """Seconds after which a deadline passes in tests that wait for it."""
@@ -69,6 +69,7 @@ def test_a_batch_runs_in_chunks(executor: Executor, rows: int, batch_size: int, 
     assert (result.rows, result.output.tolist()) == (rows, [1001.0 * row for row in range(rows)])
 
 
+@settings(max_examples=50)
 @given(rows=st.integers(1, 400), batch_size=st.integers(1, 10_000), threads=st.integers(1, 4))
 def test_batch_size_and_threads_never_change_answers(rows: int, batch_size: int, threads: int) -> None:
     """The output has a row for each example, in the order of the input."""

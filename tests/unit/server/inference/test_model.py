@@ -1,9 +1,9 @@
 """A model in memory."""
 
 import pytest
+from tests.fakes.models import a_manifest, a_model
 
 from seatrial.contracts.manifest import Label
-from tests.fakes.models import a_manifest, a_model
 
 
 @pytest.mark.parametrize("classes", [(), ("a", "b"), (0, 1, 2)])

@@ -1,13 +1,13 @@
 """The pool: which model answers a request, and what is said when none does."""
 
 import pytest
+from tests.fakes.models import X, Y, a_manifest, a_model
 
 from seatrial.contracts.manifest import InputSpec
 from seatrial.server.core.errors import InvalidInput, ModelNotLoaded
 from seatrial.server.inference.model import LoadedModel
 from seatrial.server.inference.pool import Pool, Snapshot, select
 from seatrial.server.inference.types import InferRequest
-from tests.fakes.models import X, Y, a_manifest, a_model
 
 DIGITS = a_model(a_manifest(InputSpec(name="image", dtype="float32", shape=(4,), min=0, max=1), name="digits"))
 CLIMATE = a_model(
@@ -24,7 +24,9 @@ NEXT_PLANE = a_model(a_manifest(X, Y, name="plane"), version=2)
 POINT = {"x": 1, "y": 2}
 
 
-def a_snapshot(*defaults: LoadedModel, others: tuple[LoadedModel, ...] = (), staged: tuple[LoadedModel, ...] = ()) -> Snapshot:
+def a_snapshot(
+    *defaults: LoadedModel, others: tuple[LoadedModel, ...] = (), staged: tuple[LoadedModel, ...] = ()
+) -> Snapshot:
     production = (*defaults, *others)
     return Snapshot(
         by_id={model.model_id: model for model in (*production, *staged)},

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.fakes.models import a_manifest
 
 from seatrial.contracts.manifest import DType, InputSpec
 from seatrial.contracts.problem import MAX_LISTED, Fault
@@ -15,7 +16,6 @@ from seatrial.server.inference.signature import Arrays, Signature
 from seatrial.server.inference.types import MAX_ROWS
 from seatrial.server.wire import strict_json
 from seatrial.server.wire.native import Decoder
-from tests.fakes.models import a_manifest
 
 LATITUDE = InputSpec(name="latitude", dtype="float32", min=15, max=60)
 YEAR = InputSpec(name="year", dtype="int64", min=1860, max=2099)
@@ -140,10 +140,14 @@ def test_a_batch_is_taken_in_every_form(signature: Signature, data: object, arra
         (CLIMATE, [20, 2000], [("/data", "3 values", "array of 2")]),
         (NUMBERS, np.array([20.0, 2000, 1]), [("/data", "2 values", "array of 3")]),
         (CLIMATE, [20, 2000, 1], [("/data/2", 'one of "A1B", "E1"', "1")]),
-        (NUMBERS, np.array([70.0, 2000.5]), [
-            ("/data/0", "a number from 15 to 60", "70"),
-            ("/data/1", "a whole number from 1860 to 2099", "2000.5"),
-        ]),
+        (
+            NUMBERS,
+            np.array([70.0, 2000.5]),
+            [
+                ("/data/0", "a number from 15 to 60", "70"),
+                ("/data/1", "a whole number from 1860 to 2099", "2000.5"),
+            ],
+        ),
         (PICTURE, [0, 1, 2], [("/data", "4 numbers", "array of 3")]),
         (PICTURE, {"image": [0, 1, -1, 0]}, [("/data/image/2", "a number from 0 to 1", "-1")]),
         (PICTURE, [0, 1, -1, 0], [("/data/2", "a number from 0 to 1", "-1")]),
@@ -187,10 +191,14 @@ def test_an_example_that_does_not_fit_gets_its_faults(
             ],
         ),
         (NUMBERS, np.array([[20.0, 2000], [70, 2000]]), [("/data/1/0", "a number from 15 to 60", "70")]),
-        (NUMBERS, np.array([20.0, 2000]), [
-            ("/data/0", "an object with 'latitude', 'year'", "20"),
-            ("/data/1", "an object with 'latitude', 'year'", "2000"),
-        ]),
+        (
+            NUMBERS,
+            np.array([20.0, 2000]),
+            [
+                ("/data/0", "an object with 'latitude', 'year'", "20"),
+                ("/data/1", "an object with 'latitude', 'year'", "2000"),
+            ],
+        ),
         (PICTURE, np.array([[0.0, 1, 0, 0], [0, 0, 0, 7]]), [("/data/1/3", "a number from 0 to 1", "7")]),
         (PICTURE, [[[0, 1], [0, 1]], [[0, 1], [0, True]]], [("/data/1/1/1", "a number from 0 to 1", "true")]),
         (PICTURE, [[0, 1, 0, 1], [0, 1, 0]], [("/data/1", "4 numbers", "array of 3")]),
@@ -254,7 +262,27 @@ SPECS = [
     InputSpec(name="n", dtype="bool", shape=(2,)),
 ]
 ODD: st.SearchStrategy[Any] = st.sampled_from(
-    [None, True, "p", "z", 0, 1, -1, 2, 0.5, 1e39, 2**53 + 1, 2**64 - 1, -(2**63), 300.0, [], [1], [[0.5]], {}, {"a": 1}]
+    [
+        None,
+        True,
+        "p",
+        "z",
+        0,
+        1,
+        -1,
+        2,
+        0.5,
+        1e39,
+        2**53 + 1,
+        2**64 - 1,
+        -(2**63),
+        300.0,
+        [],
+        [1],
+        [[0.5]],
+        {},
+        {"a": 1},
+    ]
 )
 
 

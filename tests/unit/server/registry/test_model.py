@@ -3,11 +3,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.fakes.models import a_manifest, a_version
 
 from seatrial.contracts.manifest import NAME_PATTERN
 from seatrial.server.core.errors import UnknownModel
 from seatrial.server.registry.model import SERVED, Stage, parse_model_id
-from tests.fakes.models import a_manifest, a_version
 
 
 @given(name=st.from_regex(NAME_PATTERN.replace("$", r"\Z"), fullmatch=True), version=st.integers(1, 999_999_999))

@@ -1,6 +1,8 @@
 """Alive, ready, healthy."""
 
 import pytest
+from tests.fakes.clock import ManualClock
+from tests.fakes.models import a_manifest, a_model, a_version
 
 from seatrial.server.core.errors import NotReady
 from seatrial.server.inference.model import LoadedModel
@@ -8,8 +10,6 @@ from seatrial.server.inference.pool import Pool, Snapshot
 from seatrial.server.registry.model import ModelVersion, Stage
 from seatrial.server.services.health import Lifecycle, health, production_models, ready
 from seatrial.server.storage.memory import MemoryRegistry
-from tests.fakes.clock import ManualClock
-from tests.fakes.models import a_manifest, a_model, a_version
 
 A, B = a_manifest(name="a"), a_manifest(name="b")
 BROKEN = {"b:1": "Golden inference: 1 of 1 answers differ"}
@@ -75,10 +75,11 @@ def test_a_server_without_any_model_is_neither(
     """An empty set is never ready: no prediction would work."""
     registry, pool, lifecycle = a_server(versions, failures=failures)
 
-    for report in (lambda: health(registry, pool, lifecycle, "1"), lambda: ready(registry, pool, lifecycle)):
-        with pytest.raises(NotReady) as caught:
-            report()
-        assert caught.value.reasons == reasons
+    with pytest.raises(NotReady) as unhealthy:
+        health(registry, pool, lifecycle, "1")
+    with pytest.raises(NotReady) as unready:
+        ready(registry, pool, lifecycle)
+    assert unhealthy.value.reasons == unready.value.reasons == reasons
 
 
 def test_a_stopping_server_is_healthy_but_not_ready() -> None:
@@ -94,7 +95,12 @@ def test_a_stopping_server_is_healthy_but_not_ready() -> None:
 
 def test_only_production_versions_count() -> None:
     """A staging version that fails does not make the server unready."""
-    versions = [a_version(A), a_version(A, 2, Stage.STAGING), a_version(A, 3, Stage.DEV), a_version(B, 1, Stage.ARCHIVED)]
+    versions = [
+        a_version(A),
+        a_version(A, 2, Stage.STAGING),
+        a_version(A, 3, Stage.DEV),
+        a_version(B, 1, Stage.ARCHIVED),
+    ]
     registry, pool, lifecycle = a_server(versions, a_model(A), failures={"a:2": "broken"})
 
     assert production_models(registry, pool) == {"a:1": "ready"}

@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.fakes.artifacts import MemoryArtifacts
+from tests.fakes.models import X, Y, a_manifest, a_model, a_version, artifacts_of, echo_golden
+from tests.fakes.runtime import EchoRuntime, FailingRuntime, FixedRuntime, load_echo
 
 from seatrial.contracts.golden import parse_golden
 from seatrial.contracts.manifest import InputSpec, Manifest, manifest_as_dict
@@ -21,9 +24,6 @@ from seatrial.server.services.models import (
     verify_golden,
 )
 from seatrial.server.storage.memory import MemoryRegistry
-from tests.fakes.artifacts import MemoryArtifacts
-from tests.fakes.models import X, Y, a_manifest, a_model, a_version, artifacts_of, echo_golden
-from tests.fakes.runtime import EchoRuntime, FailingRuntime, FixedRuntime, load_echo
 
 A, B, C = (a_manifest(name=name) for name in "abc")
 
@@ -77,7 +77,7 @@ def test_default_models_come_in_their_own_order() -> None:
         ((b"b", b"{"), "The golden answers cannot be read"),
         ((b"b", echo_golden(4.0)), "Golden inference: 1 of 1 answers differ"),
         ((b"b", golden_file(({"x": 1}, [1.0]))), "Golden inference: /data/0/y: The feature 'y' is missing."),
-        ((b"b", golden_file(({"x": 1, "y": 2}, [3.0, 0.0]))), r"Golden inference: outputs of shape \(1,\), \(2,\)"),
+        ((b"b", golden_file(({"x": 1, "y": 2}, [3.0, 0.0]))), r"Golden inference: answers of 1 values, \[2\]"),
     ],
 )
 def test_a_model_that_fails_does_not_stop_the_others(files: tuple[bytes, bytes], reason: str) -> None:
@@ -168,7 +168,7 @@ def test_golden_answers_within_the_tolerance_are_reproduced(output: list[float])
         ([9.0, 9.0], "2 of 2 answers differ from the recorded ones, the first at case 0 by 8 (tolerance 0.5)"),
         ([1.0, float("nan")], "1 of 2 answers differ from the recorded ones, the first at case 1 by nan"),
         ([float("inf"), 2.0], "1 of 2 answers differ from the recorded ones, the first at case 0 by inf"),
-        ([[1.0, 0.0], [2.0, 0.0]], "outputs of shape (2,), (1,) were recorded"),
+        ([[1.0, 0.0], [2.0, 0.0]], "answers of 2 values, [1] were recorded"),
     ],
 )
 def test_golden_answers_beyond_the_tolerance_are_not(output: list[Any], reason: str) -> None:
@@ -195,7 +195,13 @@ def a_pool(*loaded_versions: tuple[Manifest, int], failures: dict[str, str] | No
 
 
 REGISTRY = MemoryRegistry(
-    [a_version(A, 1, Stage.ARCHIVED), a_version(A, 2), a_version(A, 3, Stage.STAGING), a_version(B, 1, Stage.DEV), a_version(C)]
+    [
+        a_version(A, 1, Stage.ARCHIVED),
+        a_version(A, 2),
+        a_version(A, 3, Stage.STAGING),
+        a_version(B, 1, Stage.DEV),
+        a_version(C),
+    ]
 )
 
 

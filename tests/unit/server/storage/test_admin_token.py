@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from seatrial.server.storage.admin_token import NAME, admin_token
+from seatrial.server.storage.admin_token import NAME, _publish, admin_token
 
 
 def mode(path: Path) -> int:
@@ -68,3 +68,12 @@ def test_many_makers_agree(tmp_path: Path) -> None:
     assert len(tokens) == 1
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
     assert mode(tmp_path / NAME) == 0o600
+
+
+def test_who_comes_second_keeps_the_first_ones_token(tmp_path: Path) -> None:
+    """A worker that has found no token, but is overtaken, does not replace the one that is there by then."""
+    for token in ("first", "second"):
+        _publish(tmp_path / NAME, token)
+
+    assert admin_token(tmp_path) == "first"
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]

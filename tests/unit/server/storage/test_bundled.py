@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.fakes.models import a_manifest, digest_of, echo_golden
 
 from seatrial.contracts.manifest import manifest_as_dict
 from seatrial.server.core.errors import ModelUnusable
 from seatrial.server.registry.model import Stage
 from seatrial.server.storage.bundled import FolderArtifacts
-from tests.fakes.models import a_manifest, digest_of, echo_golden
 
 ARTIFACT = b"bytes of a model"
 

@@ -1,10 +1,10 @@
 """The registry in memory; what every registry does is in tests/ports."""
 
 import pytest
+from tests.fakes.models import a_manifest, a_version
 
 from seatrial.server.registry.model import Stage
 from seatrial.server.storage.memory import MemoryRegistry
-from tests.fakes.models import a_manifest, a_version
 
 
 def test_it_begins_with_the_versions_it_is_given() -> None:

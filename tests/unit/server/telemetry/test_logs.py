@@ -73,10 +73,9 @@ def test_other_libraries_are_heard_from_warnings_on(capsys: Stderr) -> None:
 def test_an_error_is_logged_with_its_stack(capsys: Stderr) -> None:
     """The stack is data in the same line."""
     logs.configure("info", human=False)
-    try:
+    with pytest.raises(RuntimeError) as caught:
         raise RuntimeError("the reason")
-    except RuntimeError as error:
-        structlog.get_logger("test").error("request_failed", exc_info=error)
+    structlog.get_logger("test").error("request_failed", exc_info=caught.value)
     (line,) = lines(capsys)
 
     assert "the reason" in json.dumps(line["exception"])

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
-
-from seatrial.server.inference.pool import Snapshot
-from seatrial.server.telemetry.metrics import BUCKETS, FOLD_SECONDS, MULTIPROCESS, Metrics, quantile_ms
 from tests.fakes.clock import ManualClock
 from tests.fakes.models import a_manifest, a_model
 from tests.fakes.timer import ManualTimer
+
+from seatrial.server.inference.pool import Snapshot
+from seatrial.server.telemetry.metrics import BUCKETS, FOLD_SECONDS, MULTIPROCESS, Metrics, quantile_ms
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 A, B = a_model(a_manifest(name="a")), a_model(a_manifest(name="b"), version=2)
@@ -139,17 +139,15 @@ def test_many_predictions_are_counted_as_one_after_the_other(seconds: list[float
         metrics.answered("/models", "GET", 200, each)
     samples = scraped(metrics)
 
-    def histogram(label: str, name: str) -> list[float]:
-        return [
-            samples[f"{name}_bucket", tuple(sorted({"le": bound, label.split("=")[0]: label.split("=")[1]}.items()))]
-            for bound in [*map(str, BUCKETS), "+Inf"]
-        ]
+    def histogram(label: tuple[str, str], name: str) -> list[float]:
+        bounds = [*map(str, BUCKETS), "+Inf"]
+        return [samples[f"{name}_bucket", tuple(sorted([("le", bound), label]))] for bound in bounds]
 
-    expected = histogram("route=/models", "seatrial_request_seconds")
+    expected = histogram(("route", "/models"), "seatrial_request_seconds")
     assert expected[-1] == len(seconds)
-    assert histogram("model=a:1", "seatrial_prediction_seconds") == expected
-    assert histogram("model=a:1", "seatrial_inference_seconds") == expected
-    assert histogram("route=/predict", "seatrial_request_seconds") == expected
+    assert histogram(("model", "a:1"), "seatrial_prediction_seconds") == expected
+    assert histogram(("model", "a:1"), "seatrial_inference_seconds") == expected
+    assert histogram(("route", "/predict"), "seatrial_request_seconds") == expected
 
 
 def test_the_models_being_served_are_shown() -> None:
@@ -176,7 +174,12 @@ def test_facts_about_the_process() -> None:
 
 @pytest.mark.parametrize(
     ("accept", "content_type"),
-    [("text/plain", "text/plain"), ("*/*", "text/plain"), ("", "text/plain"), (OPENMETRICS, "application/openmetrics-text")],
+    [
+        ("text/plain", "text/plain"),
+        ("*/*", "text/plain"),
+        ("", "text/plain"),
+        (OPENMETRICS, "application/openmetrics-text"),
+    ],
 )
 def test_the_format_that_is_asked_for(accept: str, content_type: str) -> None:
     """OpenMetrics where asked for, else the plain text of Prometheus; both can be parsed."""

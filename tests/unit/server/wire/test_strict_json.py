@@ -164,3 +164,10 @@ def test_duplicates_are_seen_at_every_level() -> None:
 
     assert type(document) is dict
     assert document["rows"][0].duplicates == ("a",)
+
+
+def test_very_many_duplicates_are_seen_in_one_pass() -> None:
+    """An object of repeated keys is read in time that grows with its length, not with its square."""
+    document = loads(b"{" + b",".join(b'"k%d":0' % (index // 2) for index in range(40_000)) + b"}")
+
+    assert document.duplicates == tuple(f"k{index}" for index in range(20_000))

@@ -1,0 +1,94 @@
+"""From errors to problems."""
+
+from typing import Any
+
+import pytest
+
+from seatrial.contracts.problem import Fault
+from seatrial.server.api.problems import KINDS, problem_of, render
+from seatrial.server.core import errors
+
+FAULT = Fault("/data/x", "wrong", "a number", "null")
+HERE = ("/predict", "id-1")
+
+
+def leaves(root: type[errors.SeatrialError] = errors.SeatrialError) -> set[type[errors.SeatrialError]]:
+    branches = [branch for branch in root.__subclasses__() if branch.__module__ == errors.__name__]
+    return set().union(*map(leaves, branches)) if branches else {root}
+
+
+def test_every_error_of_a_caller_has_an_answer() -> None:
+    """Of the leaves of the tree, only a model that cannot be loaded has none: no request meets it."""
+    assert leaves() - set(KINDS) == {errors.ModelUnusable}
+
+
+def test_slugs_are_unique() -> None:
+    """A slug is the end of the problem's type, by which programs tell errors apart."""
+    slugs = [slug for slug, _, _ in KINDS.values()]
+
+    assert len(set(slugs)) == len(slugs)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "headers", "extra"),
+    [
+        (errors.InvalidJSON("No JSON", 7), 400, {}, {"offset": 7}),
+        (errors.InvalidJSON("No JSON"), 400, {}, {"offset": None}),
+        (errors.InvalidHeader("h"), 400, {}, None),
+        (errors.UnknownHost("h"), 400, {}, None),
+        (errors.Unauthenticated("u"), 401, {"WWW-Authenticate": 'Bearer realm="seatrial"'}, None),
+        (
+            errors.Forbidden("read"),
+            403,
+            {"WWW-Authenticate": 'Bearer realm="seatrial", error="insufficient_scope", scope="read"'},
+            None,
+        ),
+        (errors.UnknownModel("m"), 404, {}, None),
+        (errors.ModelNotLoaded("m"), 409, {}, None),
+        (errors.BodyTooLarge(5), 413, {"Connection": "close"}, None),
+        (errors.UnsupportedMediaType("t"), 415, {"Accept-Encoding": "identity"}, None),
+        (errors.InvalidInput("i", [FAULT], 30), 422, {}, None),
+        (errors.InferenceFailed("f"), 500, {}, None),
+        (errors.NotReady({"a:1": "gone"}), 503, {"Retry-After": "1"}, {"reasons": {"a:1": "gone"}}),
+        (errors.DeadlineExceeded("queue", 1), 504, {}, None),
+    ],
+)
+def test_the_answer_to_an_error(
+    error: errors.SeatrialError, status: int, headers: dict[str, str], extra: dict[str, Any] | None
+) -> None:
+    """Its status, the headers that go with it, and what a program may want to read."""
+    problem, given = problem_of(error, *HERE)
+
+    assert (problem.status, given, problem.extra) == (status, headers, extra)
+    assert (problem.detail, problem.instance, problem.request_id) == (str(error), *HERE)
+
+
+def test_faults_go_with_an_invalid_input() -> None:
+    """Those listed, and how many there are."""
+    problem, _ = problem_of(errors.InvalidInput("i", [FAULT], 30), *HERE)
+
+    assert (problem.errors, problem.errors_total) == ((FAULT,), 30)
+
+
+def test_an_unknown_error_tells_nothing_of_itself() -> None:
+    """Its text may hold a path, a secret or SQL."""
+    problem, headers = problem_of(RuntimeError("SELECT secret FROM /etc/passwd"), *HERE)
+
+    assert (problem.status, problem.slug, headers) == (500, "internal-error", {})
+    assert b"secret" not in render(problem)
+
+
+def test_a_subclass_is_answered_as_its_parent() -> None:
+    """A more special error needs no entry of its own."""
+
+    class TooManyFeatures(errors.InvalidInput):
+        """A special invalid input."""
+
+    assert problem_of(TooManyFeatures("i", [FAULT]), *HERE)[0].slug == "invalid-input"
+
+
+def test_the_instance_is_a_uri_reference() -> None:
+    """A path with other characters is escaped."""
+    problem, _ = problem_of(errors.UnknownModel("m"), "/models/ä b\n", "id")
+
+    assert problem.instance == "/models/%C3%A4%20b%0A"
