@@ -131,14 +131,14 @@ def test_an_idle_connection_does_not_hold_up_the_end(start_server: StartServer) 
 
 
 def scrape_both(server: ServerProcess) -> list[str]:
-    """The metrics as each of two workers tells them: told apart by the start of the process."""
+    """The metrics as each of two workers tells them; a connection stays with its worker, so each scrape has its own."""
     found: dict[str, str] = {}
 
     def scrape(_: int) -> None:
-        text = server.http.get(f"{server.url}/metrics").text
-        start = re.search(r"^process_start_time_seconds (\S+)$", text, re.MULTILINE)
-        assert start
-        found[start[1]] = text
+        text = server.http.get(f"{server.url}/metrics", headers={"Connection": "close"}).text
+        worker = re.search(r"^seatrial_worker_pid (\S+)$", text, re.MULTILINE)
+        assert worker
+        found[worker[1]] = text
 
     def both() -> bool:
         list(threads.map(scrape, range(8)))
@@ -155,14 +155,26 @@ def test_workers_answer_and_count_together(start_server: StartServer) -> None:
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: predict(server), range(30)))
     assert [answer.status_code for answer in answers] == [200] * 30
-    for text in scrape_both(server):
-        assert 'seatrial_requests_total{method="POST",route="/predict",status="200"} 30.0' in text
-        assert 'seatrial_predicted_examples_total{model="geoclimate:1"} 30.0' in text
+    sums = (
+        'seatrial_requests_total{method="POST",route="/predict",status="200"} 30.0',
+        'seatrial_predicted_examples_total{model="geoclimate:1"} 30.0',
+    )
+    until(lambda: all(line in text for text in scrape_both(server) for line in sums), "both workers tell the sums")
     assert len(list((server.folder / "tmp").glob("seatrial-*"))) == 1
 
     assert server.stop() == 0
     assert list((server.folder / "tmp").glob("seatrial-*")) == []
     assert len(server.events("stopped")) == 2
+
+
+def test_workers_do_not_outlive_their_supervisor(start_server: StartServer) -> None:
+    """When the supervisor is killed its workers stop, and the port is free."""
+    server = start_server("--workers", "2", workers=2)
+    server.send(signal.SIGKILL)
+
+    assert server.wait() == -signal.SIGKILL
+    until(lambda: len(server.events("stopped")) == 2, "both workers have stopped")
+    assert not listens(server)
 
 
 def test_workers_drain(start_server: StartServer) -> None:

@@ -187,6 +187,9 @@ class _Facts(Collector):
             "Seconds since this worker started.",
             metrics._clock() - metrics._started,  # noqa: SLF001 - its other half
         )
+        yield GaugeMetricFamily(
+            "seatrial_worker_pid", "Process id of the worker that answered this scrape.", os.getpid()
+        )
         models = GaugeMetricFamily(
             "seatrial_model_info", "1 for each loaded model.", labels=["model", "digest", "stage"]
         )

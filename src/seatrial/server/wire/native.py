@@ -157,7 +157,7 @@ def request_of(document: Value, *, batch: bool) -> InferRequest:
 
 def _data_faults(document: dict[str, Value], *, batch: bool) -> list[Fault]:
     if "data" not in document:
-        expected = "an array of examples" if batch else "an object or an array"
+        expected = "an array" if batch else "an object or an array"
         return [Fault("/data", "The member 'data' is missing.", expected, "nothing")]
     data = document["data"]
     if not batch:
@@ -166,7 +166,7 @@ def _data_faults(document: dict[str, Value], *, batch: bool) -> list[Fault]:
         text = "'data' is an object of features, or an array."
         return [Fault("/data", text, "an object or an array", describe(data))]
     if not isinstance(data, list):
-        return [Fault("/data", "'data' is an array of examples.", "an array of examples", describe(data))]
+        return [Fault("/data", "'data' is an array of examples.", "an array", describe(data))]
     return []
 
 

@@ -133,18 +133,18 @@ def test_arrays_are_never_flattened(data: str) -> None:
         (b"[]", [Fault("", "The body is a JSON object with a member 'data'.", "an object", "array of 0")]),
         (b"3", [Fault("", "The body is a JSON object with a member 'data'.", "an object", "3")]),
         (b"null", [Fault("", "The body is a JSON object with a member 'data'.", "an object", "null")]),
-        (b"{}", [Fault("/data", "The member 'data' is missing.", "an array of examples", "nothing")]),
+        (b"{}", [Fault("/data", "The member 'data' is missing.", "an array", "nothing")]),
         (
             b'{"data": 3}',
-            [Fault("/data", "'data' is an array of examples.", "an array of examples", "3")],
+            [Fault("/data", "'data' is an array of examples.", "an array", "3")],
         ),
         (
             b'{"data": null}',
-            [Fault("/data", "'data' is an array of examples.", "an array of examples", "null")],
+            [Fault("/data", "'data' is an array of examples.", "an array", "null")],
         ),
         (
             b'{"data": "1,2"}',
-            [Fault("/data", "'data' is an array of examples.", "an array of examples", '"1,2"')],
+            [Fault("/data", "'data' is an array of examples.", "an array", '"1,2"')],
         ),
         (
             b'{"data": [], "modelname": "m"}',
