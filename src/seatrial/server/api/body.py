@@ -16,19 +16,17 @@ class ClientGone(Exception):
 
 async def read_body(receive: Receive, limit: int, deadline: Deadline) -> bytes:
     """The whole body; raises `BodyTooLarge`, `DeadlineExceeded` or `ClientGone`."""
-    message = await _next(receive, deadline)
-    body: bytes = message.get("body", b"")
-    if message.get("more_body", False):
-        chunks = [body]
-        size = len(body)
-        while message.get("more_body", False) and size <= limit:
-            message = await _next(receive, deadline)
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-        body = b"".join(chunks)
-    if len(body) > limit:
+    chunks: list[bytes] = []
+    size = 0
+    more = True
+    while more and size <= limit:
+        message = await _next(receive, deadline)
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        more = message.get("more_body", False)
+    if size > limit:
         raise BodyTooLarge(limit)
-    return body
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 async def _next(receive: Receive, deadline: Deadline) -> Message:

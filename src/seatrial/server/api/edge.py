@@ -54,23 +54,23 @@ class Edge:
         started = self._clock()
         headers = dict(scope["headers"])
         request_id = ids.request_id(headers.get(b"x-request-id"))
-        exchange = Exchange(scope["method"], scope["path"], request_id, started)
         common: RawHeaders = [(b"x-request-id", request_id.encode("ascii"))]
         if self._lifecycle.draining:
             common.append((b"connection", b"close"))
         try:
             self._guard.check_host(headers, scope["path"])
             if not self._lane.takes(scope):
+                exchange = Exchange(scope["method"], scope["path"], request_id, started)
                 await self._delegate(exchange, scope, receive, send, common)
                 return
             body, timing = await self._lane.answer(scope, headers, receive, started)
         except ClientGone:
             return
         except Exception as error:  # noqa: BLE001 - the last place where an error can become an answer
+            exchange = Exchange(scope["method"], scope["path"], request_id, started)
             await self._refuse(exchange, error, scope, send, common)
             return
-        common.append((b"server-timing", timing))
-        await _send(send, 200, b"application/json", body, common)
+        await _send(send, 200, b"application/json", body, [*common, (b"server-timing", timing)])
 
     async def _refuse(self, exchange: Exchange, error: Exception, scope: Scope, send: Send, common: RawHeaders) -> None:
         """Answer an error of the lane, or of a check before it."""
@@ -107,7 +107,6 @@ class Edge:
 
 async def _send(send: Send, status: int, content_type: bytes, body: bytes, headers: RawHeaders) -> None:
     """One whole answer."""
-    length = str(len(body)).encode("ascii")
-    start = [(b"content-type", content_type), (b"content-length", length), *headers]
+    start = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *headers]
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": body})

@@ -21,6 +21,11 @@ Answer = tuple[bytes, bytes]
 """Body and Server-Timing of a prediction."""
 
 
+_TIMING = (
+    b"parse;dur=%.3f, auth;dur=%.3f, cache;desc=off, queue;dur=%.3f, infer;dur=%.3f, encode;dur=%.3f, total;dur=%.3f"
+)
+
+
 class Lane:
     """Answers prediction requests; lives as long as the server."""
 
@@ -61,9 +66,12 @@ class Lane:
         total = done - started
         self._observer.predicted(path, result.model.model_id, result.rows, result.infer_seconds, total)
         parse = max(predicted - authorized - result.wall_seconds, 0.0)
-        timing = (
-            f"parse;dur={parse * 1e3:.3f}, auth;dur={(authorized - started) * 1e3:.3f}, cache;desc=off,"
-            f" queue;dur={result.queue_seconds * 1e3:.3f}, infer;dur={result.infer_seconds * 1e3:.3f},"
-            f" encode;dur={(done - predicted) * 1e3:.3f}, total;dur={total * 1e3:.3f}"
+        timing = _TIMING % (
+            parse * 1e3,
+            (authorized - started) * 1e3,
+            result.queue_seconds * 1e3,
+            result.infer_seconds * 1e3,
+            (done - predicted) * 1e3,
+            total * 1e3,
         )
-        return answer, timing.encode("ascii")
+        return answer, timing

@@ -65,25 +65,28 @@ def _accept(model: LoadedModel, request: InferRequest, faults: Faults, *, batch:
 
 def _first_accepting(snapshot: Snapshot, request: InferRequest, *, batch: bool) -> tuple[LoadedModel, Arrays]:
     refusals: list[tuple[LoadedModel, Faults]] = []
-    accepted: list[tuple[LoadedModel, Arrays]] = []
-    for model in (*snapshot.defaults, *snapshot.others):
+    for model in snapshot.defaults:
         faults = Faults()
         arrays = _accept(model, request, faults, batch=batch)
-        if arrays is None:
-            refusals.append((model, faults))
-            continue
-        accepted.append((model, arrays))
-        if model in snapshot.defaults:
-            break
-    if accepted and (len(accepted) == 1 or accepted[-1][0] in snapshot.defaults):
-        return accepted[-1]
-    raise _nobody(accepted, refusals)
+        if arrays is not None:
+            return model, arrays
+        refusals.append((model, faults))
+    accepted: list[tuple[LoadedModel, Arrays]] = []
+    for model in snapshot.others:
+        faults = Faults()
+        arrays = _accept(model, request, faults, batch=batch)
+        if arrays is not None:
+            accepted.append((model, arrays))
+        refusals.append((model, faults))
+    if len(accepted) == 1:
+        return accepted[0]
+    raise _nobody([model for model, _ in accepted], refusals)
 
 
-def _nobody(accepted: list[tuple[LoadedModel, Arrays]], refusals: list[tuple[LoadedModel, Faults]]) -> Exception:
+def _nobody(accepted: list[LoadedModel], refusals: list[tuple[LoadedModel, Faults]]) -> Exception:
     """Why no model can be chosen: several fit and none is a default, or none fits (with the nearest one's faults)."""
     if accepted:
-        names = ", ".join(model.name for model, _ in accepted)
+        names = ", ".join(model.name for model in accepted)
         fault = Fault("/model_name", "Several models accept this input.", f"one of: {names}", "nothing")
         return InvalidInput("Several models accept this input: say which one is meant.", [fault])
     if not refusals:

@@ -16,6 +16,7 @@ EXACT = float(2**53 - 1)
 
 INK = 255.0
 _NESTED = {list, np.ndarray}
+_BITS = np.dtype(np.uint64)
 
 
 class InputReader:
@@ -32,6 +33,9 @@ class InputReader:
         self.numeric = not spec.categories and spec.dtype not in {"bool", "string"}
         self.whole = self.numeric and self.dtype.kind in "iu"
         self.low, self.high = self._bounds()
+        # From 0 up, floats are in the order of their bits read as integers, and negative ones come after all others:
+        # one comparison is enough for both ends of a range that begins at 0.
+        self._highest_bits = int(np.float64(self.high).view(_BITS)) if self.numeric and self.low == 0 else None
 
     def read(self, value: Value, path: Path, faults: Faults) -> Array | None:
         """One value as an array of the input's shape and dtype; `None` when `faults` got something."""
@@ -86,9 +90,20 @@ class InputReader:
         )
 
     def _in_range(self, values: Array) -> bool:
-        if not (self.low <= np.minimum.reduce(values, axis=None) and np.maximum.reduce(values, axis=None) <= self.high):
+        """Whether all are plainly in range; `_outside` has the last word (on -0.0)."""
+        if self._highest_bits is not None:
+            if int(np.maximum.reduce(values.view(_BITS), axis=None)) > self._highest_bits:
+                return False
+        elif not (
+            self.low <= np.minimum.reduce(values, axis=None) and np.maximum.reduce(values, axis=None) <= self.high
+        ):
             return False
         return not self.whole or bool(np.array_equal(values, np.trunc(values)))
+
+    def _outside(self, values: Array) -> Array:
+        """Which values are out of range, or no whole numbers where those are asked for."""
+        outside: Array = (values < self.low) | (values > self.high)
+        return outside | (values != np.trunc(values)) if self.whole else outside
 
     def _encode(self, index: int) -> int | str:
         """What the graph gets for a category: its index, or the text."""
@@ -126,13 +141,12 @@ class InputReader:
         if not self._fits(values.shape):
             faults.add(Kind.SHAPE, path, f"'{self.name}' has the wrong size.", self._expected_shape(), values)
             return None
-        if self._in_range(values):
-            return values.reshape(self.shape).astype(self.dtype)
-        bad = (values < self.low) | (values > self.high)
-        if self.whole:
-            bad |= values != np.trunc(values)
-        self._value_faults(values, bad, path, faults)
-        return None
+        if not self._in_range(values):
+            outside = self._outside(values)
+            if outside.any():
+                self._value_faults(values, outside, path, faults)
+                return None
+        return values.reshape(self.shape).astype(self.dtype)
 
     def _value_faults(self, values: Array, bad: Array, path: Path, faults: Faults) -> None:
         """A fault for each value that is out of range, with a word on how to mend an image of bytes."""

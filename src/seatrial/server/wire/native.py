@@ -57,15 +57,15 @@ class Decoder:
         if not isinstance(document, simdjson.Object):
             raise _Irregular
         names = list(document.keys())
-        if len(set(names)) != len(names) or not self._fields.issuperset(names) or _NUL in body:
+        if b"\\" in body and _NUL in body:
+            raise _Irregular
+        if len(names) > 1 and (len(set(names)) != len(names) or not self._fields.issuperset(names)):
             raise _Irregular
         arrays = _Arrays()
         data = arrays.value(document["data"])
-        if not isinstance(data, self._data):
+        if not isinstance(data, self._data) or not arrays.account_for(body):
             raise _Irregular
         request = InferRequest(data)
-        if arrays.brackets != body.count(b"["):
-            raise _Irregular
         if len(names) > 1:
             _set_options(request, {name: document[name] for name in names if name != "data"})
         return request
@@ -90,6 +90,13 @@ class _Arrays:
 
     def __init__(self) -> None:
         self.brackets = 0
+
+    def account_for(self, body: bytes) -> bool:
+        """Whether these are all the brackets in the body."""
+        # For a single one, two searches take a tenth of the time of a count.
+        if self.brackets == 1:
+            return body.find(b"[", body.find(b"[") + 1) < 0
+        return self.brackets == body.count(b"[")
 
     def value(self, node: Any, depth: int = 0) -> Value:  # noqa: ANN401 - simdjson proxies or plain values
         """A plain value, or float64 arrays where there are arrays of numbers."""
@@ -214,13 +221,14 @@ def _single(result: InferResult, *, probabilities: bool) -> dict[str, Any]:
     if not classes:
         _check_finite(math.isfinite(output))
         return {"predictions": (output,), "prediction": output}
-    best = output.argmax()  # of a NaN, where there is one
+    best = int(output.argmax())  # of a NaN, where there is one
     label, confidence = classes[best], output[best]
-    _check_finite(math.isfinite(confidence) and (not probabilities or bool(np.isfinite(output).all())))
-    if not 0 <= confidence <= 1:
+    if not 0.0 <= float(confidence) <= 1.0:
+        _check_finite(math.isfinite(confidence))
         confidence = np.clip(confidence, 0, 1)
     answer = {"predictions": (label,), "prediction": label, "confidence": confidence}
     if probabilities:
+        _check_finite(bool(np.isfinite(output).all()))
         answer["probabilities"] = _by_class(classes, output)
     return answer
 
