@@ -15,12 +15,24 @@ class ClientGone(Exception):
 
 
 async def read_body(receive: Receive, limit: int, deadline: Deadline) -> bytes:
-    """The whole body; raises `BodyTooLarge`, `DeadlineExceeded` or `ClientGone`."""
+    """The whole body; raises `BodyTooLarge`, `DeadlineExceeded` or `ClientGone`.
+
+    Mostly it is there already, so each message is asked for first; only where it is not is a timer set, which costs as
+    much as parsing an image.
+    """
     chunks: list[bytes] = []
     size = 0
     more = True
     while more and size <= limit:
-        message = await _next(receive, deadline)
+        steps = receive().__await__()
+        try:
+            pending = next(steps)
+        except StopIteration as done:
+            message: Message = done.value
+        else:
+            message = await _in_time(_Begun(steps, pending), deadline)
+        if message["type"] != "http.request":
+            raise ClientGone
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         more = message.get("more_body", False)
@@ -29,26 +41,12 @@ async def read_body(receive: Receive, limit: int, deadline: Deadline) -> bytes:
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def _next(receive: Receive, deadline: Deadline) -> Message:
-    """The next message of a request.
-
-    Mostly it is there already, so it is asked for first; only where it is not is a timer set, which costs as much as
-    parsing an image.
-    """
-    steps = receive().__await__()
+async def _in_time(message: "_Begun", deadline: Deadline) -> Message:
     try:
-        pending = next(steps)
-    except StopIteration as done:
-        message: Message = done.value
-    else:
-        try:
-            async with asyncio.timeout(deadline.remaining()):
-                message = await _Begun(steps, pending)
-        except TimeoutError:
-            raise DeadlineExceeded("receive", deadline.seconds) from None
-    if message["type"] != "http.request":
-        raise ClientGone
-    return message
+        async with asyncio.timeout(deadline.remaining()):
+            return await message
+    except TimeoutError:
+        raise DeadlineExceeded("receive", deadline.seconds) from None
 
 
 class _Begun:

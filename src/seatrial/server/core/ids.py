@@ -4,11 +4,11 @@ import random
 import re
 
 _acceptable = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
-_random = random.Random()  # noqa: S311 - ids are to be different, not secret
+_bits = random.Random().getrandbits  # noqa: S311 - ids are to be different, not secret
 
 
 def request_id(sent: bytes | None) -> str:
     """The caller's own id where it is harmless (1 to 128 of `A-Za-z0-9._-`), else 128 random bits in hex."""
     if sent is not None and _acceptable(sent):
         return sent.decode("ascii")
-    return f"{_random.getrandbits(128):032x}"
+    return f"{_bits(128):032x}"

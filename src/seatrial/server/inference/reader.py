@@ -52,7 +52,7 @@ class InputReader:
         """A float64 array as one example with a leading axis of 1; `None` unless it is plainly acceptable."""
         if not self.numeric or self.scalar or not self._fits(values.shape) or not self._in_range(values):
             return None
-        return values.reshape(1, *self.shape).astype(self.dtype)
+        return values.astype(self.dtype).reshape(1, *self.shape)
 
     def block(self, values: Array) -> Array | None:
         """A float64 block, rows first, as this input's column; `None` unless every value is acceptable."""
@@ -91,8 +91,9 @@ class InputReader:
 
     def _in_range(self, values: Array) -> bool:
         """Whether all are plainly in range; `_outside` has the last word (on -0.0)."""
-        if self._highest_bits is not None:
-            if int(np.maximum.reduce(values.view(_BITS), axis=None)) > self._highest_bits:
+        if self._highest_bits is not None and values.dtype == np.float64:
+            bits = values.view(_BITS)
+            if bits.item(bits.argmax()) > self._highest_bits:  # half the time of a maximum
                 return False
         elif not (
             self.low <= np.minimum.reduce(values, axis=None) and np.maximum.reduce(values, axis=None) <= self.high
