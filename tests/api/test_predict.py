@@ -256,3 +256,21 @@ def test_golden_answers_are_reproduced(client: TestClient, name: str) -> None:
 
     for row, case in zip(rows, golden["cases"], strict=True):
         assert row == pytest.approx(case["output"], abs=golden["tolerance"])
+
+
+def test_a_large_batch_is_answered_like_a_small_one(client: TestClient) -> None:
+    """A body that is read in a thread gives the same answers, options and refusals."""
+    points = [[15 + index * 0.004, -100, 1990, "E1"] for index in range(10_000)]
+    wide = [dict(zip(("latitude", "longitude", "year", "scenario"), point, strict=True)) for point in points]
+    large = client.post("/predict/batch", json={"data": wide, "model_name": "geoclimate"})
+    small = client.post("/predict/batch", json={"data": points[:500], "model_name": "geoclimate"})
+
+    assert len(large.request.content) > 256 * 1024 > len(small.request.content)
+    assert (large.status_code, large.json()["input_shape"]) == (200, [10_000, 4])
+    assert large.json()["predictions"][:500] == pytest.approx(small.json()["predictions"], abs=1e-4)
+
+    wide[9_999]["latitude"] = 95
+    refused = problem(
+        client.post("/predict/batch", json={"data": wide, "model_name": "geoclimate"}), 422, "invalid-input"
+    )
+    assert [fault["pointer"] for fault in refused["errors"]] == ["/data/9999/latitude"]

@@ -4,6 +4,7 @@ The same routes are declared in `api.predict` with pydantic models, for the sche
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from starlette.types import Receive, Scope
 
@@ -21,6 +22,9 @@ Answer = tuple[bytes, bytes]
 """Body and Server-Timing of a prediction."""
 
 
+QUICK_BYTES = 256 * 1024
+"""Bodies up to this size are read in the event loop, which takes a millisecond at most; larger ones in a thread."""
+
 _TIMING = (
     b"parse;dur=%.3f, auth;dur=%.3f, cache;desc=off, queue;dur=%.3f, infer;dur=%.3f, encode;dur=%.3f, total;dur=%.3f"
 )
@@ -31,6 +35,7 @@ class Lane:
 
     def __init__(self, guard: Guard, predictor: Predictor, observer: Observer, clock: Monotonic) -> None:
         self._guard = guard
+        self._predictor = predictor
         self._observer = observer
         self._clock = clock
         self._routes: dict[str, tuple[bool, Decoder, Callable[[InferRequest, Deadline], Awaitable[InferResult]]]] = {
@@ -58,8 +63,12 @@ class Lane:
         deadline = Deadline(guard.timeout(headers), started, clock)
         authorized = clock()
         body = await read_body(receive, guard.max_body_bytes, deadline)
-        request = decoder.decode(body)
-        result = await predict(request, deadline)
+        if len(body) <= QUICK_BYTES:
+            request = decoder.decode(body)
+            result = await predict(request, deadline)
+        else:
+            read = partial(Decoder(batch=batch).decode, body)
+            request, result = await self._predictor.predict_large(read, deadline, batch=batch)
         predicted = clock()
         answer = encode(result, batch=batch, probabilities=request.return_probabilities)
         done = clock()

@@ -97,7 +97,7 @@ class NotReady(SeatrialError):
 
 
 class DeadlineExceeded(SeatrialError):
-    """The time of the request was up in `phase` (`receive`, `queue` or `infer`)."""
+    """The time of the request was up in `phase` (`receive`, `parse`, `queue` or `infer`)."""
 
     def __init__(self, phase: str, seconds: float) -> None:
         super().__init__(f"The deadline of {seconds:g} s passed in the phase '{phase}'.")

@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,6 +13,8 @@ from seatrial.server.inference.deadline import Deadline
 from seatrial.server.inference.model import InferResult, LoadedModel
 from seatrial.server.inference.runtime import Array
 from seatrial.server.inference.signature import Arrays
+
+Result = TypeVar("Result")
 
 CHUNK = 128
 """Most examples in one run: bounds the memory of a run, and the work that goes on after a deadline."""
@@ -25,6 +29,15 @@ class Executor:
     def close(self) -> None:
         """Wait for what runs, and end the threads."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+    async def call(self, function: Callable[[], Result], deadline: Deadline) -> Result:
+        """What `function` returns, from a thread; past the deadline `DeadlineExceeded` in the phase `parse`."""
+        future = self._threads.submit(function)
+        try:
+            async with asyncio.timeout(max(deadline.remaining(), 0.0)):
+                return await asyncio.wrap_future(future)
+        except TimeoutError:
+            raise DeadlineExceeded("parse", deadline.seconds) from None
 
     def run_inline(self, model: LoadedModel, arrays: Arrays, deadline: Deadline) -> InferResult:
         """Run one example now, in the calling thread."""

@@ -1,5 +1,7 @@
 """Predict: choose the model, and run it."""
 
+from collections.abc import Callable
+
 from seatrial.server.core.errors import ModelNotLoaded, UnknownModel
 from seatrial.server.inference.deadline import Deadline
 from seatrial.server.inference.executor import Executor
@@ -33,6 +35,25 @@ class Predictor:
         """Answer a batch, all or nothing; raises as `predict` does."""
         model, arrays = self._select(request, batch=True)
         return await self._executor.run(model, arrays, request.batch_size, deadline)
+
+    async def predict_large(
+        self, read: Callable[[], InferRequest], deadline: Deadline, *, batch: bool
+    ) -> tuple[InferRequest, InferResult]:
+        """Read, check and answer a body so large that reading it in the event loop would hold up everybody else.
+
+        Args:
+            read: gives the request; called in a thread. What it raises, this raises.
+            deadline: of the request.
+            batch: whether it is one of `/predict/batch`.
+        """
+
+        def prepare() -> tuple[InferRequest, LoadedModel, Arrays]:
+            request = read()
+            return request, *self._select(request, batch=batch)
+
+        request, model, arrays = await self._executor.call(prepare, deadline)
+        size = request.batch_size if batch else 1
+        return request, await self._executor.run(model, arrays, size, deadline)
 
     def _select(self, request: InferRequest, *, batch: bool) -> tuple[LoadedModel, Arrays]:
         try:

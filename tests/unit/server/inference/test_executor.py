@@ -202,9 +202,32 @@ class CountingRuntime(EchoRuntime):
 
 def test_threads_are_bounded() -> None:
     """No more runs go side by side than the executor has threads, and closing it ends them."""
+    before = set(threading.enumerate())
     executor, runtime = Executor(2), CountingRuntime()
     run(executor, runtime, 400, 1)
     executor.close()
 
     assert (len(runtime.runs), runtime.peak <= 2) == (400, True)
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("infer")]
+    assert set(threading.enumerate()) <= before
+
+
+def test_what_is_called_runs_in_a_thread(executor: Executor) -> None:
+    """The event loop's own thread stays free; results and errors come back."""
+
+    def fail() -> None:
+        raise InferenceFailed("no")
+
+    assert asyncio.run(executor.call(threading.get_ident, in_seconds(WAIT_SECONDS))) != threading.get_ident()
+    with pytest.raises(InferenceFailed, match="no"):
+        asyncio.run(executor.call(fail, in_seconds(WAIT_SECONDS)))
+
+
+def test_a_call_past_its_deadline_is_given_up(executor: Executor) -> None:
+    """The caller is told at once, and in which phase."""
+    released = threading.Event()
+    try:
+        with pytest.raises(DeadlineExceeded) as caught:
+            asyncio.run(executor.call(lambda: released.wait(WAIT_SECONDS), in_seconds(SHORT)))
+    finally:
+        released.set()
+    assert caught.value.phase == "parse"
