@@ -99,6 +99,7 @@ def test_loopback_callers_need_no_credentials(
         Stranger({"X-Forwarded-For": "127.0.0.1"}),
         Stranger({"X-Forwarded-Host": "localhost"}),
         Stranger({"X-Forwarded-Proto": "https"}),
+        Stranger({"X-Real-IP": "127.0.0.1"}),
         Stranger({"X-Forwarded-Prefix": ""}),
     ],
     ids=lambda stranger: " ".join([stranger.peer[0], stranger.origin, *stranger.headers]),

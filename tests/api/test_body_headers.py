@@ -267,3 +267,40 @@ def test_a_public_listener_answers_for_any_host(tmp_path: Path) -> None:
     with serving(tmp_path, setting={"host": "0.0.0.0"}) as started:  # noqa: S104 - what is tested
         stranger = caller(started.app, origin="http://models.example", peer=("10.0.0.9", 4))
         assert stranger.get("/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("Content-Type", ("text/plain", "application/json")),
+        ("Content-Encoding", ("gzip", "identity")),
+        ("Host", ("evil.example", "127.0.0.1")),
+        ("X-Request-Timeout", ("0", "3")),
+        ("Authorization", ("Bearer a", "Bearer b")),
+    ],
+)
+def test_a_header_that_decides_something_comes_once(client: TestClient, name: str, values: tuple[str, str]) -> None:
+    """Of two that disagree none is chosen."""
+    headers = [(name, value) for value in values]
+    response = client.post("/predict", content=body_for("/predict"), headers=headers)
+
+    assert f"'{name.lower()}' came more than once" in problem(response, 400, "invalid-header")["detail"]
+
+
+def test_an_upgrade_is_refused_by_name(client: TestClient) -> None:
+    """The body of a request that asks for another protocol does not arrive, so it is not said to be empty."""
+    headers = {"Upgrade": "h2c", "Connection": "Upgrade"}
+    response = client.post("/predict", content=body_for("/predict"), headers=headers)
+
+    assert "Upgrade" in problem(response, 400, "invalid-header")["detail"]
+
+
+def test_a_415_says_what_would_do(client: TestClient) -> None:
+    """The type that is read, where the type is wrong; the encoding, where that is."""
+    wrong_type = client.post("/predict", content=b"{}", headers={"Content-Type": "text/plain"})
+    compressed = client.post(
+        "/predict", content=b"{}", headers={"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    )
+
+    assert wrong_type.headers["accept"] == "application/json"
+    assert compressed.headers["accept-encoding"] == "identity"

@@ -172,6 +172,7 @@ def _stop_with(sentinel: int) -> None:
 
     def stop() -> None:
         loop.remove_reader(sentinel)
+        shutil.rmtree(os.environ.get(MULTIPROCESS, ""), ignore_errors=True)
         signal.raise_signal(signal.SIGTERM)
 
     loop.add_reader(sentinel, stop)

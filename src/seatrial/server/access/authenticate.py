@@ -10,7 +10,7 @@ from seatrial.server.access.principal import ADMIN, EVERYONE, NOBODY, Principal,
 from seatrial.server.core.errors import Forbidden, Unauthenticated
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-_FORWARDING = (b"forwarded", b"via")
+_FORWARDING = (b"forwarded", b"via", b"x-real-ip")
 _host_and_port = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]\s/@]+)(?::[0-9]{1,5})?").fullmatch
 
 

@@ -58,6 +58,8 @@ class Edge:
         if self._lifecycle.draining:
             common.append((b"connection", b"close"))
         try:
+            if len(headers) != len(scope["headers"]):
+                self._guard.check_repeated(scope["headers"])
             self._guard.check_host(headers, scope["path"])
             if not self._lane.takes(scope):
                 exchange = Exchange(scope["method"], scope["path"], request_id, started)

@@ -15,6 +15,7 @@ from seatrial.server.core.errors import BodyTooLarge, InvalidHeader, UnknownHost
 Headers = dict[bytes, bytes]
 
 _seconds = re.compile(rb"\+?(\d{1,20}\.?\d{0,20}|\.\d{1,20})([eE][+-]?\d{1,3})?").fullmatch
+_ONCE = (b"host", b"authorization", b"content-type", b"content-encoding", b"x-request-timeout")
 _JSON = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 
 
@@ -34,6 +35,13 @@ class Guard:
         if host_name(headers.get(b"host", b"")) not in self.allowed_hosts:
             raise UnknownHost("The Host header names a host that this server does not answer for.")
 
+    def check_repeated(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """Raise `InvalidHeader` where a header that decides something came twice: which one would hold?"""
+        names = [name for name, _ in headers]
+        for name in _ONCE:
+            if names.count(name) > 1:
+                raise InvalidHeader(f"The header '{name.decode()}' came more than once.")
+
     def authorize(self, headers: Headers, peer: str | None, scope: Scope) -> None:
         """Raise `Unauthenticated` or `Forbidden` unless the caller holds the scope."""
         require(self.authenticator.principal(headers, peer), scope)
@@ -43,10 +51,14 @@ class Guard:
         content_type = headers.get(b"content-type")
         if content_type is not None and content_type not in _JSON and not _is_json(content_type):
             shown = content_type[:100].decode("latin-1")
-            raise UnsupportedMediaType(f"The body is read as application/json in UTF-8; the request says '{shown}'.")
+            detail = f"The body is read as application/json in UTF-8; the request says '{shown}'."
+            raise UnsupportedMediaType(detail, {"Accept": "application/json"})
         encoding = headers.get(b"content-encoding")
         if encoding is not None and encoding.strip().lower() not in {b"", b"identity"}:
-            raise UnsupportedMediaType("Compressed bodies are not read; send the JSON as it is.")
+            detail = "Compressed bodies are not read; send the JSON as it is."
+            raise UnsupportedMediaType(detail, {"Accept-Encoding": "identity"})
+        if b"upgrade" in headers:  # uvicorn then hands on no body
+            raise InvalidHeader("This server speaks HTTP/1.1 only; send the request without an Upgrade header.")
         if int(headers.get(b"content-length", b"0")) > self.max_body_bytes:
             raise BodyTooLarge(self.max_body_bytes)
 

@@ -57,7 +57,9 @@ def problem_of(error: Exception, path: str, request_id: str) -> tuple[Problem, H
         case errors.BodyTooLarge():
             headers["Connection"] = "close"
         case errors.UnsupportedMediaType():
-            headers["Accept-Encoding"] = "identity"
+            headers.update(error.accepted)
+        case errors.DeadlineExceeded(phase="receive"):
+            headers["Connection"] = "close"
         case errors.NotReady():
             headers["Retry-After"] = "1"
             extra = {"reasons": error.reasons}

@@ -70,7 +70,9 @@ class BatchRequest(_Request):
     """1 to 10 000 examples for one model; all are answered, or none."""
 
     data: Examples = Field(description="An array of examples, each as in `/predict`.")
-    batch_size: BatchSize = Field(DEFAULT_BATCH_SIZE, description="Most examples in one run; never changes answers.")
+    batch_size: BatchSize = Field(
+        DEFAULT_BATCH_SIZE, description="Most examples in one run; changes no answer beyond float32 rounding."
+    )
 
 
 class _Answer(BaseModel):

@@ -85,7 +85,11 @@ class BodyTooLarge(SeatrialError):
 
 
 class UnsupportedMediaType(SeatrialError):
-    """The body is not JSON, or is compressed."""
+    """The body is not JSON, or is compressed; `accepted` are headers that say what would do."""
+
+    def __init__(self, detail: str, accepted: Mapping[str, str]) -> None:
+        super().__init__(detail)
+        self.accepted = dict(accepted)
 
 
 class NotReady(SeatrialError):

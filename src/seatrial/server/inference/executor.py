@@ -1,9 +1,11 @@
 """Runs arrays through a model: a single cheap example in the event loop, everything else in a bounded thread pool."""
 
 import asyncio
+import math
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
@@ -21,18 +23,21 @@ CHUNK = 128
 
 
 class Executor:
-    """The threads of one worker process; lives as long as the server."""
+    """The threads of one worker process: some run models, others read large bodies. Lives as long as the server."""
 
     def __init__(self, threads: int) -> None:
+        self._width = threads
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="infer")
+        self._readers = ThreadPoolExecutor(threads, thread_name_prefix="read")
 
     def close(self) -> None:
         """Wait for what runs, and end the threads."""
+        self._readers.shutdown(wait=True, cancel_futures=True)
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def call(self, function: Callable[[], Result], deadline: Deadline) -> Result:
         """What `function` returns, from a thread; past the deadline `DeadlineExceeded` in the phase `parse`."""
-        future = self._threads.submit(function)
+        future = self._readers.submit(function)
         try:
             async with asyncio.timeout(max(deadline.remaining(), 0.0)):
                 return await asyncio.wrap_future(future)
@@ -54,15 +59,18 @@ class Executor:
         """
         rows = len(next(iter(arrays.values())))
         size = min(batch_size, CHUNK)
-        chunks = [{name: array[i : i + size] for name, array in arrays.items()} for i in range(0, rows, size)]
+        share = size * math.ceil(rows / size / self._width)  # whole chunks, and no more parts than threads
+        parts = [{name: array[i : i + share] for name, array in arrays.items()} for i in range(0, rows, share)]
         submitted = time.perf_counter()
-        runs = [self._threads.submit(_timed_run, model, chunk, deadline) for chunk in chunks]
+        gone = threading.Event()
+        runs = [self._threads.submit(_timed_runs, model, part, size, deadline, gone) for part in parts]
         try:
             async with asyncio.timeout(max(deadline.remaining(), 0.0)):
                 done = await asyncio.gather(*map(asyncio.wrap_future, runs))
         except TimeoutError:
             raise DeadlineExceeded(_phase(runs), deadline.seconds) from None
         finally:
+            gone.set()
             for run in runs:
                 run.cancel()
         begun = min(begin for _, begin, _ in done)
@@ -71,12 +79,23 @@ class Executor:
         return InferResult(model, output, rows, begun - submitted, busy, time.perf_counter() - submitted)
 
 
-def _timed_run(model: LoadedModel, chunk: Arrays, deadline: Deadline) -> tuple[Array, float, float]:
-    """One run in a thread: its output, when it began, and how long it took."""
-    deadline.check("queue")
-    begin = time.perf_counter()
-    output = model.runtime.run(chunk)
-    return output, begin, time.perf_counter() - begin
+def _timed_runs(
+    model: LoadedModel, part: Arrays, size: int, deadline: Deadline, gone: threading.Event
+) -> tuple[Array, float, float]:
+    """Runs of `size` examples in a thread, one after the other: the output, when they began, and how long they took.
+
+    Once `gone` is set nobody waits for them any more, and no further one begins.
+    """
+    rows = len(next(iter(part.values())))
+    begun = time.perf_counter()
+    outputs: list[Array] = []
+    for i in range(0, rows, size):
+        if gone.is_set():
+            raise CancelledError
+        deadline.check("infer" if outputs else "queue")
+        outputs.append(model.runtime.run({name: array[i : i + size] for name, array in part.items()}))
+    output = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+    return output, begun, time.perf_counter() - begun
 
 
 def _phase(runs: list[Future[tuple[Array, float, float]]]) -> str:

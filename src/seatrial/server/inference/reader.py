@@ -164,9 +164,12 @@ class InputReader:
         expected = self._expected_value() if bounded else f"{self._expected_value()} that fits {self.spec.dtype}"
         faults.add(Kind.VALUE, path, detail, expected, value)
 
-    def _nested(self, value: Value, path: Path, faults: Faults) -> Array | None:
+    def _nested(self, value: list[Value] | Array, path: Path, faults: Faults) -> Array | None:
         """A list, perhaps nested: numbers in a regular shape become `_tensor`; anything else gets its faults."""
         before = faults.total
+        if len(value) > self.size:
+            faults.add(Kind.SHAPE, path, f"'{self.name}' has the wrong size.", self._expected_shape(), value)
+            return None
         shape = self._shape_of(value, path, faults)
         if shape is None or not self._fits(shape):
             if faults.total == before:

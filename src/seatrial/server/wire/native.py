@@ -15,7 +15,7 @@ import simdjson
 from seatrial.contracts.problem import MAX_LISTED, Fault, pointer
 from seatrial.server.core.clock import timestamp
 from seatrial.server.core.errors import InferenceFailed, InvalidInput
-from seatrial.server.inference.faults import describe
+from seatrial.server.inference.faults import MAX_COUNTED, describe
 from seatrial.server.inference.model import InferResult
 from seatrial.server.inference.runtime import Array
 from seatrial.server.inference.types import DEFAULT_BATCH_SIZE, MAX_ROWS, InferRequest, Value
@@ -29,6 +29,11 @@ _NUL = b"\\u0000"
 
 QUICK_DEPTH = 8
 """Values nested deeper are left to the exact way, which knows how deep is too deep."""
+
+QUICK_MEMBERS = 64
+"""The same for larger objects: simdjson looks for a member from the beginning, each time."""
+
+QUICK_NODES = 10 * MAX_ROWS
 
 
 class _Irregular(Exception):
@@ -54,7 +59,7 @@ class Decoder:
 
     def _quick(self, body: bytes) -> InferRequest:
         document = self._parser.parse(body)
-        if not isinstance(document, simdjson.Object):
+        if not isinstance(document, simdjson.Object) or len(document) > len(self._fields):
             raise _Irregular
         names = list(document.keys())
         if b"\\" in body and _NUL in body:
@@ -90,6 +95,13 @@ class _Arrays:
 
     def __init__(self) -> None:
         self.brackets = 0
+        self.nodes = 0
+
+    def _spend(self, nodes: int) -> None:
+        """Values that become Python objects one by one cost microseconds each: only so many."""
+        self.nodes += nodes
+        if self.nodes > QUICK_NODES:
+            raise _Irregular
 
     def account_for(self, body: bytes) -> bool:
         """Whether these are all the brackets in the body."""
@@ -103,8 +115,9 @@ class _Arrays:
         if isinstance(node, simdjson.Array):
             return self._array(node, depth)
         if isinstance(node, simdjson.Object):
-            if depth > QUICK_DEPTH:
+            if depth > QUICK_DEPTH or len(node) > QUICK_MEMBERS:
                 raise _Irregular
+            self._spend(len(node))
             names = list(node.keys())
             row = {name: self.value(node[name], depth + 1) for name in names}
             if len(row) != len(names):
@@ -119,6 +132,7 @@ class _Arrays:
         except TypeError:
             if length > MAX_ROWS or depth > QUICK_DEPTH:
                 raise _Irregular from None
+            self._spend(length)
             self.brackets += 1
             return [self.value(child, depth + 1) for child in node]
         if flat.size == length:
@@ -180,11 +194,13 @@ def _data_faults(document: dict[str, Value], *, batch: bool) -> list[Fault]:
 def _member_faults(document: dict[str, Value], fields: frozenset[str]) -> list[Fault]:
     faults = [
         Fault(pointer(name), "The member stands twice.", "each member once", "the same member again")
-        for name in getattr(document, "duplicates", ())
+        for name in getattr(document, "duplicates", ())[:MAX_COUNTED]
     ]
+    known = f"one of: {', '.join(sorted(fields))}"
     for name, value in document.items():
+        if len(faults) >= MAX_COUNTED:
+            break
         if name not in fields:
-            known = f"one of: {', '.join(sorted(fields))}"
             faults.append(Fault(pointer(name), "There is no such member.", known, describe(value)))
         elif name != "data" and (fault := option_fault(name, value)) is not None:
             faults.append(fault)

@@ -46,11 +46,12 @@ def test_slugs_are_unique() -> None:
         (errors.UnknownModel("m"), 404, {}, None),
         (errors.ModelNotLoaded("m"), 409, {}, None),
         (errors.BodyTooLarge(5), 413, {"Connection": "close"}, None),
-        (errors.UnsupportedMediaType("t"), 415, {"Accept-Encoding": "identity"}, None),
+        (errors.UnsupportedMediaType("t", {"Accept": "text/x"}), 415, {"Accept": "text/x"}, None),
         (errors.InvalidInput("i", [FAULT], 30), 422, {}, None),
         (errors.InferenceFailed("f"), 500, {}, None),
         (errors.NotReady({"a:1": "gone"}), 503, {"Retry-After": "1"}, {"reasons": {"a:1": "gone"}}),
         (errors.DeadlineExceeded("queue", 1), 504, {}, None),
+        (errors.DeadlineExceeded("receive", 1), 504, {"Connection": "close"}, None),
     ],
 )
 def test_the_answer_to_an_error(
