@@ -242,7 +242,7 @@ def manifest(metrics: dict[str, float]) -> dict[str, Any]:
         return {"name": name, "dtype": dtype, "shape": [], "units": units, "description": text, **bounds}
 
     categories = {"categories": list(SCENARIOS)}
-    scenario = {"name": "scenario", "dtype": "int64", "shape": [], "units": "index of the category"}
+    scenario = {"name": "scenario", "dtype": "int64", "shape": [], "units": ""}
     return {
         "task": "regression",
         "description": "Annual mean air temperature at 1.5 m over North America, from two Met Office climate runs",
