@@ -62,7 +62,8 @@ class Signature:
             faults.add(Kind.SHAPE, ("data",), "A batch is an array of examples.", "an array", data)
             return None
         if not 1 <= len(data) <= MAX_ROWS:
-            faults.add(Kind.SHAPE, ("data",), "A batch has 1 to 10000 examples.", f"1 to {MAX_ROWS} examples", data)
+            sizes = f"1 to {MAX_ROWS} examples"
+            faults.add(Kind.SHAPE, ("data",), f"A batch has {sizes}.", sizes, data)
             return None
         columns = self._columns(data)
         return columns if columns is not None else self._rows(data, faults)
@@ -117,8 +118,7 @@ class Signature:
             columns = {reader.name: reader.column([row[reader.name] for row in data]) for reader in self.readers}  # type: ignore[index]
         except (KeyError, TypeError):
             return None
-        complete = {name: column for name, column in columns.items() if column is not None}
-        return complete if len(complete) == count else None
+        return _complete_columns(columns)
 
     def _block(self, data: Array) -> Arrays | None:
         """A two-dimensional block of numbers: rows of one flat input, or rows of single numbers."""
@@ -130,8 +130,7 @@ class Signature:
         if not self.positional or data.shape[1] != len(self.names):
             return None
         columns = {reader.name: reader.block(data[:, index]) for index, reader in enumerate(self.readers)}
-        complete = {name: column for name, column in columns.items() if column is not None}
-        return complete if len(complete) == len(self.names) else None
+        return _complete_columns(columns)
 
     def _rows(self, data: Sequence[Value] | Array, faults: Faults) -> Arrays | None:
         """The exact way: row by row, with a pointer for each fault."""
@@ -148,3 +147,9 @@ class Signature:
         if faults.total:
             return None
         return {name: np.stack(column) for name, column in zip(self.names, zip(*rows, strict=True), strict=True)}
+
+
+def _complete_columns(columns: dict[str, Array | None]) -> Arrays | None:
+    """The columns, where the quick way could take every one of them."""
+    complete = {name: column for name, column in columns.items() if column is not None}
+    return complete if len(complete) == len(columns) else None
