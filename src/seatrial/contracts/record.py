@@ -1,0 +1,130 @@
+"""What a run leaves behind: a line for each request, and the facts of the run. All figures are made from these."""
+
+from dataclasses import dataclass as plain
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+_strict = ConfigDict(extra="forbid")
+
+
+@plain(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One request. Times are Unix time in seconds.
+
+    `latency_ms` runs from `start`, when it was sent, to its last byte; a request that got no answer counts until it
+    was given up. In the open loop `start - intended` is how late it was sent; users of the closed loop have both equal.
+    `fault` says what was wrong (empty if `ok`), and begins with `wrong answer` where the status was right.
+    """
+
+    intended: float
+    start: float
+    latency_ms: float
+    endpoint: str
+    status: int
+    bytes: int
+    user: str
+    model: str
+    ok: bool
+    fault: str
+
+
+WRONG_ANSWER = "wrong answer"
+"""How the fault of a sample begins whose status was right and whose content was not."""
+
+
+@dataclass(frozen=True, config=_strict, kw_only=True)
+class Beat:
+    """The generator at one moment: users that run, and its own load. `cpu` is a share of one core, 0 to 1 a process."""
+
+    time: float
+    users: int
+    cpu: float
+
+
+@dataclass(frozen=True, config=_strict, kw_only=True)
+class Generator:
+    """What the load generator could do, and how well it kept its schedule. None was not measured.
+
+    `ceiling_rps`: its rate against a no-op route on the same machine, before the run. `lag_p99_ms`: how late it did
+    what was due, for its own reasons. `cpu`: of its busiest process, as a share of a core. `steal`: share of the
+    machine's time that the hypervisor gave to others. `late_starts`: requests sent over 1 ms after they were due.
+    """
+
+    kind: Literal["locust", "open loop", "closed loop"]
+    processes: int
+    ceiling_rps: float | None = None
+    lag_p99_ms: float | None = None
+    cpu: float | None = None
+    steal: float | None = None
+    late_starts: int = 0
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, config=_strict, kw_only=True)
+class Machine:
+    """The machine that the load came from. `digest` names it: figures of another digest are not comparable."""
+
+    cpu: str
+    cores: int
+    memory_gib: float
+    system: str
+    python: str
+    seatrial: str
+    digest: str
+
+
+@dataclass(frozen=True, config=_strict, kw_only=True)
+class Subject:
+    """A model that answered, and the digest of its file (`sha256:...`), where the target tells it."""
+
+    model_id: str
+    digest: str
+
+
+@dataclass(frozen=True, config=_strict, kw_only=True)
+class MemoryReading:
+    """The resident memory of the server (`process_resident_memory_bytes`), at one moment."""
+
+    time: float
+    bytes: float
+
+
+@dataclass(frozen=True, config=_strict, kw_only=True)
+class Run:
+    """The facts of a run.
+
+    `verb` and `plan` name it (`load` `high`); `changed` lists what differs from the plan. `users` of a closed loop,
+    or `offered_rps` of an open one. `cadence_ms` is the mean think time of each user class, from which slow answers
+    are back-filled. Times are Unix time in seconds.
+    """
+
+    verb: Literal["load", "open", "bench", "golden"]
+    plan: str
+    target: str
+    started: float
+    ended: float
+    duration_s: Annotated[float, Field(ge=0)]
+    generator: Generator
+    machine: Machine
+    users: int = 0
+    spawn_rate: float = 0.0
+    classes: tuple[str, ...] = ()
+    offered_rps: float | None = None
+    changed: tuple[str, ...] = ()
+    cadence_ms: dict[str, float] = Field(default_factory=dict)
+    beats: tuple[Beat, ...] = ()
+    memory: tuple[MemoryReading, ...] = ()
+    subjects: tuple[Subject, ...] = ()
+    min_samples: int = 0
+    min_duration_s: float = 0.0
+    schema: Literal["seatrial/run/v1"] = "seatrial/run/v1"
+
+
+sample_adapter: TypeAdapter[Sample] = TypeAdapter(Sample)
+
+
+def sample_schema() -> dict[str, Any]:
+    """The JSON Schema of one line of `samples.jsonl.gz`."""
+    return sample_adapter.json_schema()

@@ -1,0 +1,1 @@
+"""What all trials share: the target, what is asked of it, the machine, errors."""

@@ -1,0 +1,228 @@
+"""What is asked of a target, and how an answer is known to be right."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any
+
+import orjson
+
+from seatrial.contracts.golden import Golden, GoldenCase, parse_golden
+from seatrial.contracts.manifest import Manifest, parse_manifest
+from seatrial.contracts.record import WRONG_ANSWER
+from seatrial.zoo import ROOT
+
+JSON = {"Content-Type": "application/json"}
+Check = Callable[[int, bytes], str]
+"""Reads status and body of an answer; what is wrong with it, or an empty text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request that can be sent any number of times.
+
+    `endpoint` is its name in records (`POST /predict`), `model` the model that it is about, if any. `check` says what
+    is wrong with an answer; faults of content begin with `wrong answer`.
+    """
+
+    endpoint: str
+    method: str
+    path: str
+    check: Check
+    body: bytes | None = None
+    model: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BundledModel:
+    """A model of the zoo: what it takes, and its known answers."""
+
+    manifest: Manifest
+    golden: Golden
+
+    @property
+    def name(self) -> str:
+        """Its name, such as `digits`."""
+        return self.manifest.name
+
+
+@cache
+def bundled(name: str) -> BundledModel:
+    """A bundled model by name: `digits` or `geoclimate`."""
+    folder = ROOT / name
+    manifest = parse_manifest((folder / "manifest.json").read_bytes())
+    return BundledModel(manifest, parse_golden((folder / "golden.json").read_bytes()))
+
+
+def wrong(what: str, expected: object, received: object) -> str:
+    """The fault of an answer whose content is not right."""
+    return f"{WRONG_ANSWER}: {what} expected {expected}, received {received}"
+
+
+def page(path: str) -> Question:
+    """A page that need only be there."""
+    return Question(f"GET {path}", "GET", path, expect_ok)
+
+
+def health() -> Question:
+    """Is it alive and well?"""
+    return Question("GET /health", "GET", "/health", partial(_expect_member, "status"))
+
+
+def root() -> Question:
+    """Name, version and links."""
+    return Question("GET /", "GET", "/", partial(_expect_member, "name"))
+
+
+def models(stage: str | None = None) -> Question:
+    """Which models are there, or which in a stage?"""
+    path = f"/models?stage={stage}" if stage else "/models"
+    return Question("GET /models", "GET", path, _expect_models)
+
+
+def metrics() -> Question:
+    """Its own counts, as Prometheus reads them."""
+    return Question("GET /metrics", "GET", "/metrics", _expect_metrics)
+
+
+def predictions(name: str) -> tuple[Question, ...]:
+    """The known inputs of a bundled model, one by one; the answer must be the recorded one, within its tolerance."""
+    model = bundled(name)
+    return tuple(_predict(model, case) for case in model.golden.cases)
+
+
+def blank_digits() -> tuple[Question, Question]:
+    """An image without ink and one that is all ink: any digit is right, if confidence is a probability."""
+
+    def ask(ink: float) -> Question:
+        body = orjson.dumps({"model_name": "digits", "data": [ink] * 784})
+        return Question("POST /predict", "POST", "/predict", _expect_digit, body, "digits", JSON)
+
+    return ask(0.0), ask(1.0)
+
+
+def batch(name: str, size: int) -> Question:
+    """One batch of a bundled model's known inputs, over and over up to `size`; every answer is checked."""
+    model = bundled(name)
+    cases = [model.golden.cases[index % len(model.golden.cases)] for index in range(size)]
+    body = orjson.dumps({"model_name": name, "data": [case.input for case in cases]})
+    check = partial(_expect_batch, model, tuple(cases))
+    return Question("POST /predict/batch", "POST", "/predict/batch", check, body, name, JSON)
+
+
+def expect_ok(status: int, _: bytes) -> str:
+    """Any content, with status 200."""
+    return "" if status == 200 else f"status {status}, expected 200"  # noqa: PLR2004
+
+
+def read_json(status: int, body: bytes) -> tuple[Any, str]:
+    """The document of an answer with status 200, or what is wrong."""
+    if fault := expect_ok(status, body):
+        return None, fault
+    try:
+        return orjson.loads(body), ""
+    except orjson.JSONDecodeError:
+        return None, wrong("body", "JSON", repr(body[:40]))
+
+
+def difference(model: BundledModel, case: GoldenCase, prediction: object, confidence: object) -> float:
+    """How far an answer is from the recorded one, in the units of the model's tolerance; infinite for a wrong class."""
+    if not model.manifest.output.classes:
+        return _gap(case.output[0], prediction)
+    best = max(range(len(case.output)), key=case.output.__getitem__)
+    if isinstance(prediction, bool) or prediction != model.manifest.output.classes[best]:
+        return math.inf
+    return _gap(case.output[best], confidence)
+
+
+def _gap(expected: float, received: object) -> float:
+    if isinstance(received, bool) or not isinstance(received, int | float) or not math.isfinite(received):
+        return math.inf
+    return abs(received - expected)
+
+
+def _predict(model: BundledModel, case: GoldenCase) -> Question:
+    body = orjson.dumps({"model_name": model.name, "data": case.input})
+    return Question("POST /predict", "POST", "/predict", partial(_expect_answer, model, case), body, model.name, JSON)
+
+
+def _expect_member(name: str, status: int, body: bytes) -> str:
+    document, fault = read_json(status, body)
+    if fault:
+        return fault
+    if not isinstance(document, dict) or not document.get(name):
+        return wrong("body", f"an object with {name!r}", repr(body[:60]))
+    return ""
+
+
+def _expect_models(status: int, body: bytes) -> str:
+    document, fault = read_json(status, body)
+    if fault:
+        return fault
+    if not isinstance(document, list) or not all(isinstance(item, dict) and "model_id" in item for item in document):
+        return wrong("body", "a list of models", repr(body[:60]))
+    return ""
+
+
+def _expect_metrics(status: int, body: bytes) -> str:
+    if fault := expect_ok(status, body):
+        return fault
+    return "" if b"# TYPE " in body else wrong("body", "metrics", repr(body[:60]))
+
+
+def _expect_digit(status: int, body: bytes) -> str:
+    document, fault = read_json(status, body)
+    if fault:
+        return fault
+    prediction, confidence = _members(document, "prediction", "confidence")
+    if not _is_digit(prediction):
+        return wrong("prediction", "a digit from 0 to 9", prediction)
+    if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 <= confidence <= 1:
+        return wrong("confidence", "a number from 0 to 1", confidence)
+    return ""
+
+
+def _is_digit(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 9  # noqa: PLR2004
+
+
+def _expect_answer(model: BundledModel, case: GoldenCase, status: int, body: bytes) -> str:
+    document, fault = read_json(status, body)
+    if fault:
+        return fault
+    prediction, confidence = _members(document, "prediction", "confidence")
+    return _compare(model, [case], [prediction], [confidence])
+
+
+def _expect_batch(model: BundledModel, cases: Sequence[GoldenCase], status: int, body: bytes) -> str:
+    document, fault = read_json(status, body)
+    if fault:
+        return fault
+    given, confidences = _members(document, "predictions", "confidences")
+    if not isinstance(given, list) or len(given) != len(cases):
+        return wrong("predictions", f"a list of {len(cases)}", repr(given)[:60])
+    if not isinstance(confidences, list) or len(confidences) != len(cases):
+        confidences = [None] * len(cases)
+    return _compare(model, cases, given, confidences)
+
+
+def _members(document: object, *names: str) -> tuple[Any, ...]:
+    return tuple(document.get(name) if isinstance(document, dict) else None for name in names)
+
+
+def _compare(
+    model: BundledModel, cases: Iterable[GoldenCase], given: Iterable[object], confidences: Iterable[object]
+) -> str:
+    for index, (case, prediction, confidence) in enumerate(zip(cases, given, confidences, strict=True)):
+        if difference(model, case, prediction, confidence) > model.golden.tolerance:
+            return wrong(f"answer {index}", _tell(model, case), f"{prediction} ({confidence})")
+    return ""
+
+
+def _tell(model: BundledModel, case: GoldenCase) -> str:
+    if not model.manifest.output.classes:
+        return f"{case.output[0]} +- {model.golden.tolerance}"
+    best = max(range(len(case.output)), key=case.output.__getitem__)
+    return f"{model.manifest.output.classes[best]} ({case.output[best]:.6f} +- {model.golden.tolerance})"

@@ -1,0 +1,175 @@
+"""From samples to measures: one pass over the records of a run, and nothing else."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from seatrial.contracts.proof import CurvePoint, Failure, Interval, Measure
+from seatrial.contracts.record import WRONG_ANSWER, Run, Sample
+from seatrial.trials.measure.histogram import Histogram, back_filled, curve, merged
+from seatrial.trials.measure.steady import Steadiness, find_steady, ramp_seconds
+
+ALL = "all"
+"""The name of the measure of the whole run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """All figures of a run. `expected_rps` follows from users, think time and latency; None in an open loop."""
+
+    steadiness: Steadiness
+    expected_rps: float | None
+    total: Measure
+    endpoints: tuple[Measure, ...]
+    history: tuple[Interval, ...]
+    curve: tuple[CurvePoint, ...]
+    failures: tuple[Failure, ...]
+
+
+def fold(samples: Iterable[Sample], run: Run) -> Measures:
+    """Measure a run by its records."""
+    ordered = sorted(samples, key=lambda sample: sample.intended)
+    history = tuple(_history(ordered, run))
+    medians = [(interval.second, interval.p50_ms) for interval in history if interval.p50_ms is not None]
+    steadiness = find_steady(medians, ramp_seconds(run))
+    begin = run.started + steadiness.warm_up_s
+    seconds = max(0.0, min(run.ended, run.started + run.duration_s) - begin)
+    steady = [sample for sample in ordered if sample.intended >= begin]
+    intervals = _intervals(steady, run)
+
+    by_endpoint: dict[str, list[Sample]] = defaultdict(list)
+    for sample in ordered:
+        by_endpoint[sample.endpoint].append(sample)
+    measured, corrected = {}, {}
+    for name, group in by_endpoint.items():
+        settled = [sample for sample in group if sample.intended >= begin]
+        measured[name], corrected[name] = _distributions(settled, intervals)
+    endpoints = tuple(
+        _measure(name, by_endpoint[name], begin, seconds, (measured[name], corrected[name]))
+        for name in sorted(by_endpoint)
+    )
+    whole = merged(measured), merged(corrected)
+    return Measures(
+        steadiness=steadiness,
+        expected_rps=_expected_rps(steady, run, begin),
+        total=_measure(ALL, ordered, begin, seconds, whole),
+        endpoints=endpoints,
+        history=history,
+        curve=curve(*whole),
+        failures=_failures(ordered, run.started),
+    )
+
+
+def _intervals(steady: Sequence[Sample], run: Run) -> dict[str, float]:
+    """How often a user of each class asks, in milliseconds: its think time, and its median latency."""
+    return {name: run.cadence_ms[name] + latency for name, latency in _median_by_class(steady, run).items()}
+
+
+def _median_by_class(samples: Sequence[Sample], run: Run) -> dict[str, float]:
+    latencies: dict[str, list[float]] = defaultdict(list)
+    for sample in samples:
+        if sample.user in run.cadence_ms:
+            latencies[sample.user].append(sample.latency_ms)
+    return {name: float(np.median(values)) for name, values in latencies.items()}
+
+
+def _distributions(samples: Sequence[Sample], intervals: dict[str, float]) -> tuple[Histogram, Histogram]:
+    """As measured, and corrected for coordinated omission."""
+    measured, corrected = Histogram(), Histogram()
+    by_user: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        by_user[sample.user].append(sample)
+    for user, group in by_user.items():
+        latency = np.array([sample.latency_ms for sample in group])
+        late = np.array([(sample.start - sample.intended) * 1000 for sample in group]).clip(min=0)
+        measured.add(latency)
+        corrected.add(latency + late)
+        corrected.add(back_filled(latency + late, intervals.get(user, 0.0)))
+    return measured, corrected
+
+
+def _measure(
+    name: str, samples: Sequence[Sample], begin: float, seconds: float, histograms: tuple[Histogram, Histogram]
+) -> Measure:
+    steady = [sample for sample in samples if sample.intended >= begin]
+    good = sum(sample.ok for sample in steady)
+    return Measure(
+        name=name,
+        requests=len(samples),
+        failures=sum(not sample.ok for sample in samples),
+        wrong_answers=sum(sample.fault.startswith(WRONG_ANSWER) for sample in samples),
+        rps=len(steady) / seconds if seconds else 0.0,
+        goodput_rps=good / seconds if seconds else 0.0,
+        bytes=sum(sample.bytes for sample in samples),
+        measured=histograms[0].summary(),
+        corrected=histograms[1].summary(),
+    )
+
+
+def _expected_rps(steady: Sequence[Sample], run: Run, begin: float) -> float | None:
+    """Requests per second of a closed loop: for each class, its users / (mean think time + median latency)."""
+    if not run.cadence_ms or not run.classes:
+        return None
+    users = [beat.users for beat in run.beats if begin <= beat.time <= run.started + run.duration_s] or [run.users]
+    each = sum(users) / len(users) / len(run.classes)
+    latencies = _median_by_class(steady, run)
+    return sum(each * 1000 / (run.cadence_ms[name] + latencies.get(name, 0.0)) for name in run.classes)
+
+
+def _history(ordered: Sequence[Sample], run: Run) -> Iterator[Interval]:
+    """One row for each second in which requests were due, from the start to the last of them."""
+    if not ordered:
+        return
+    by_second: dict[int, list[Sample]] = defaultdict(list)
+    for sample in ordered:
+        by_second[max(0, int(sample.intended - run.started))].append(sample)
+    users = _users_by_second(run, max(by_second) + 1)
+    for second in range(max(by_second) + 1):
+        group = by_second.get(second, [])
+        latency = np.array([sample.latency_ms for sample in group])
+        p50, p95, p99 = np.percentile(latency, (50, 95, 99)).tolist() if group else (None, None, None)
+        failures = sum(not sample.ok for sample in group)
+        yield Interval(
+            second=second,
+            users=users[second],
+            rps=float(len(group)),
+            failures=failures,
+            p50_ms=p50,
+            p95_ms=p95,
+            p99_ms=p99,
+        )
+
+
+def _users_by_second(run: Run, seconds: int) -> list[int]:
+    """How many users ran in each second: the last beat that is not after it."""
+    users, beats, current = [], sorted(run.beats, key=lambda beat: beat.time), 0
+    position = 0
+    for second in range(seconds):
+        while position < len(beats) and beats[position].time < run.started + second + 1:
+            current = beats[position].users
+            position += 1
+        users.append(current)
+    return users
+
+
+def _failures(ordered: Sequence[Sample], started: float) -> tuple[Failure, ...]:
+    """Kinds of failure, the most frequent first; faults of one kind differ in what was received."""
+    kinds: Counter[tuple[str, str, int]] = Counter()
+    first: dict[tuple[str, str, int], Sample] = {}
+    for sample in ordered:
+        if not sample.ok:
+            kind = (sample.endpoint, sample.fault.partition(":")[0], sample.status)
+            kinds[kind] += 1
+            first.setdefault(kind, sample)
+    return tuple(
+        Failure(
+            endpoint=kind[0],
+            fault=first[kind].fault,
+            status=kind[2],
+            count=count,
+            first_second=round(max(0.0, first[kind].start - started), 3),
+        )
+        for kind, count in kinds.most_common()
+    )

@@ -1,0 +1,1 @@
+"""The SLO file, and how it grades."""

@@ -1,0 +1,65 @@
+"""What must hold for a run to count at all: the generator's certificate, and that there was a run."""
+
+from collections.abc import Iterator
+
+from seatrial.contracts.proof import Check
+from seatrial.contracts.record import Run
+from seatrial.trials.measure.fold import Measures
+
+MOST_OF_CEILING = 0.8
+LEAST_ACHIEVED = 0.98
+LEAST_LAG_MS = 1.0
+LAG_SHARE = 0.05
+MOST_CPU = 0.8
+MOST_STEAL = 0.05
+STEADY = "steady state"
+"""The check without which a run may fail, but not pass."""
+
+
+def check(run: Run, measures: Measures) -> tuple[Check, ...]:
+    """Every check of a run, in the order in which they are told."""
+    return tuple(_checks(run, measures))
+
+
+def _checks(run: Run, measures: Measures) -> Iterator[Check]:
+    requests = measures.total.requests
+    yield Check(name="requests", holds=requests > 0, received=str(requests), expected="at least 1")
+    faults = run.generator.faults
+    yield Check(name="generator ran whole", holds=not faults, received="; ".join(faults) or "yes", expected="no fault")
+    if run.verb == "golden":
+        return
+    yield from _generator(run, measures)
+    if run.verb != "bench":
+        steady = measures.steadiness
+        yield Check(name=STEADY, holds=steady.steady, received=steady.told, expected="within 1.5 times, or 1 ms")
+
+
+def _generator(run: Run, measures: Measures) -> Iterator[Check]:
+    generator = run.generator
+    rate = max(measures.total.rps, run.offered_rps or 0.0)
+    ceiling = generator.ceiling_rps
+    yield Check(
+        name="rate within the generator's ceiling",
+        holds=None if ceiling is None or run.verb == "bench" else rate <= MOST_OF_CEILING * ceiling,
+        received=f"{rate:.0f} of {'?' if ceiling is None else f'{ceiling:.0f}'} requests/s",
+        expected=f"at most {MOST_OF_CEILING:.0%} of it",
+    )
+    if run.offered_rps:
+        offered = run.offered_rps * run.duration_s
+        achieved = measures.total.requests / offered if offered else 0.0
+        yield Check(
+            name="achieved / offered",
+            holds=achieved >= LEAST_ACHIEVED,
+            received=f"{achieved:.3f}",
+            expected=f"at least {LEAST_ACHIEVED}",
+        )
+    median = measures.total.measured.p50_ms if measures.total.measured else 0.0
+    yield _at_most("dispatch lag p99 (ms)", generator.lag_p99_ms, max(LEAST_LAG_MS, LAG_SHARE * median))
+    yield _at_most("CPU of a generator process", generator.cpu, MOST_CPU)
+    yield _at_most("steal", generator.steal, MOST_STEAL)
+
+
+def _at_most(name: str, received: float | None, limit: float) -> Check:
+    if received is None:
+        return Check(name=name, holds=None, received="not measured", expected=f"at most {limit:.3g}")
+    return Check(name=name, holds=received <= limit, received=f"{received:.3g}", expected=f"at most {limit:.3g}")

@@ -1,0 +1,224 @@
+"""Grades and verdicts: what passes, what fails, and what proves nothing."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from tests.fakes.runs import GOOD_GENERATOR, closed_loop, open_loop, run, stalled, steady
+
+from seatrial.contracts.proof import EXIT_CODES, AnswerCheck, Comparison, Grade, Proof, state, statement_adapter
+from seatrial.contracts.record import Generator, MemoryReading, Run, Sample
+from seatrial.contracts.slo import Objective, Slo, slo_adapter
+from seatrial.trials.measure.histogram import decode
+from seatrial.trials.slo.prove import prove
+from seatrial.trials.slo.spec import read_slo
+
+DEFAULT = read_slo("default")
+
+
+def slo(*objectives: Objective) -> Slo:
+    return slo_adapter.validate_python({"schema": "seatrial/slo/v1", "objective": objectives})
+
+
+def proof(run: Run, samples: list[Sample], *objectives: Objective) -> Proof:
+    return prove(run, samples, replace(DEFAULT, document=slo(*objectives)) if objectives else DEFAULT)
+
+
+def closed(latency: Callable[[float], float] = steady, **facts: object) -> tuple[Run, list[Sample]]:
+    of = run(**facts)  # type: ignore[arg-type]
+    return of, list(closed_loop(of, latency))
+
+
+def graded(found: Proof, sli: str) -> Grade:
+    (grade,) = [grade for grade in found.grades if grade.sli == sli]
+    return grade
+
+
+def test_a_good_run_passes() -> None:
+    """All on target: 100 %, exit code 0, PASSED in in-toto's words."""
+    found = proof(*closed())
+
+    assert (found.verdict.outcome, found.verdict.score, found.result) == ("pass", 1.0, "PASSED")
+    assert EXIT_CODES[found.verdict.outcome] == 0
+
+
+def test_a_stall_fails_though_the_measured_p95_is_fine() -> None:
+    """10 s in which nobody is answered: the corrected percentiles fail, the measured stand beside."""
+    found = proof(*closed(stalled))
+    p95, p99 = graded(found, "p95_ms"), graded(found, "p99_ms")
+
+    assert (found.verdict.outcome, found.result) == ("fail", "FAILED")
+    assert p99.value is not None
+    assert p99.value >= 5000
+    assert p95.measured is not None
+    assert p95.measured < 7
+    assert found.verdict.reasons[0].startswith("p95_ms of all is 7")
+
+
+def test_an_empty_run_proves_nothing() -> None:
+    """No requests: not proven, exit code 3, never a pass."""
+    found = proof(run(users=0), [])
+
+    assert (found.verdict.outcome, found.verdict.reasons) == ("not proven", ("requests: 0; expected at least 1",))
+    assert EXIT_CODES[found.verdict.outcome] == 3
+
+
+def test_too_few_samples_prove_nothing() -> None:
+    """A p95 needs 59 requests, whatever they show."""
+    facts, samples = open_loop(5, 10)
+    found = proof(facts, samples, Objective(sli="p95_ms", target="<= 1", critical=True))
+
+    assert found.grades[0].grade == "not proven"
+    assert found.verdict.outcome == "not proven"
+    assert found.verdict.reasons == ("p95_ms of all: 50 samples, 59 needed",)
+
+
+@pytest.mark.parametrize(
+    ("generator", "name"),
+    [
+        (replace(GOOD_GENERATOR, cpu=0.95), "CPU of a generator process"),
+        (replace(GOOD_GENERATOR, lag_p99_ms=40.0), "dispatch lag p99 (ms)"),
+        (replace(GOOD_GENERATOR, ceiling_rps=50.0), "rate within the generator's ceiling"),
+        (replace(GOOD_GENERATOR, steal=0.2), "steal"),
+        (replace(GOOD_GENERATOR, faults=("process 2 ended with -9",)), "generator ran whole"),
+    ],
+)
+@pytest.mark.parametrize("latency", [steady, stalled])
+def test_a_starved_generator_proves_nothing(generator: Generator, name: str, latency: Callable[[float], float]) -> None:
+    """It can neither pass a service nor fail one."""
+    found = proof(*closed(latency, generator=generator))
+
+    assert found.verdict.outcome == "not proven"
+    assert found.verdict.reasons[0].startswith(name)
+
+
+def test_a_rate_that_was_not_reached_proves_nothing() -> None:
+    """An open loop that sent less than 98 % of what was due."""
+    facts, samples = open_loop(100, 20)
+    found = proof(facts, samples[: int(len(samples) * 0.97)])
+
+    assert found.verdict.reasons[0] == "achieved / offered: 0.970; expected at least 0.98"
+
+
+def test_what_was_not_measured_does_not_void_a_run() -> None:
+    """Where the system does not tell steal, that is told, and the rest counts."""
+    found = proof(*closed(generator=replace(GOOD_GENERATOR, steal=None)))
+
+    assert found.verdict.outcome == "pass"
+    assert [check.holds for check in found.checks if check.name == "steal"] == [None]
+
+
+def test_a_run_that_drifts_does_not_pass_but_may_fail() -> None:
+    """No steady state: a good p95 proves nothing, a bad one fails all the same."""
+    facts, samples = closed(lambda second: 5 + max(0.0, second - 20))
+
+    assert proof(facts, samples, Objective(sli="p95_ms", target="<= 500")).verdict.outcome == "not proven"
+    assert proof(facts, samples, Objective(sli="p95_ms", target="<= 1", critical=True)).verdict.outcome == "fail"
+
+
+@pytest.mark.parametrize(
+    ("every", "count", "outcome"), [(100, 10_000, "fail"), (100, 1000, "not proven"), (0, 10_000, "pass")]
+)
+@pytest.mark.parametrize("fault", ["status 500, expected 200", "wrong answer: answer 0 expected 7, received 1"])
+def test_rare_faults_need_many_requests(every: int, count: int, outcome: str, fault: str) -> None:
+    """Errors and wrong answers fail an open run of 10 000 requests; fewer prove nothing either way."""
+    facts, samples = open_loop(500, count / 500)
+    if every:
+        samples[::every] = [replace(sample, ok=False, fault=fault) for sample in samples[::every]]
+
+    assert proof(facts, samples).verdict.outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("value", "grade"), [(5.0, "target"), (15.0, "acceptable"), (40.0, "marginal"), (60.0, "poor")]
+)
+def test_grades(value: float, grade: str) -> None:
+    """Target, acceptable, then marginal up to the poor limit."""
+    facts, samples = open_loop(50, 10)
+    objective = Objective(sli="p95_ms", target="<= 10", acceptable="<= 20", poor="> 50")
+    found = proof(facts, [replace(sample, latency_ms=value) for sample in samples], objective)
+
+    assert found.grades[0].grade == grade
+
+
+def test_a_limit_that_nobody_stated_is_unverifiable() -> None:
+    """An objective without limits neither passes nor counts."""
+    found = proof(*closed(), Objective(sli="p95_ms"))
+
+    assert (found.grades[0].grade, found.verdict.outcome) == ("unverifiable", "not proven")
+
+
+def test_a_metric_of_an_endpoint_that_was_not_asked_is_not_proven() -> None:
+    """A missing metric is not a pass."""
+    found = proof(*closed(), Objective(sli="mean_ms", endpoint="GET /models", target="<= 1"))
+
+    assert (found.grades[0].grade, found.verdict.outcome) == ("not proven", "not proven")
+
+
+def test_marginal_runs_pass_and_say_so() -> None:
+    """A score between the two conditions: exit code 0, WARNED in in-toto's words."""
+    good = [Objective(sli="p95_ms", target="<= 100")] * 4
+    found = proof(*closed(), *good, Objective(sli="mean_ms", target="<= 0.1"))
+
+    assert (found.verdict.outcome, found.verdict.marginal, found.result) == ("pass", True, "WARNED")
+    assert found.verdict.reasons[0] == "the score is 80%; 90% is needed"
+
+
+def test_a_low_score_fails() -> None:
+    """Even without a critical objective."""
+    poor = [Objective(sli="mean_ms", target="<= 0.1")] * 2
+    found = proof(*closed(), Objective(sli="p95_ms", target="<= 100"), *poor)
+
+    assert (found.verdict.outcome, found.verdict.reasons[0]) == ("fail", "the score is 33%; 75% is needed")
+
+
+def test_the_rate_of_a_closed_loop_is_graded_from_a_minute_on() -> None:
+    """Before that think times have not evened out."""
+    assert graded(proof(*closed(duration_s=59)), "rps_vs_expected").grade == "not measured"
+    assert graded(proof(*closed(duration_s=60)), "rps_vs_expected").grade == "target"
+
+
+@pytest.mark.parametrize(("growth", "grade"), [(0, "target"), (2, "acceptable"), (20, "poor")])
+def test_memory_growth_is_graded_where_it_is_served(growth: float, grade: str) -> None:
+    """The median of the last quarter of readings against the second quarter's."""
+    facts, samples = closed()
+    memory = tuple(MemoryReading(time=float(t), bytes=100 + growth * t) for t in range(16))
+
+    assert graded(proof(replace(facts, memory=memory), samples), "memory_growth").grade == grade
+
+
+def comparison(outcome: str) -> Comparison:
+    return Comparison(
+        endpoint="POST /predict", sli="p50_ms", pairs=10, champion=4.0, candidate=5.0, ratio=1.25, low=1.2, high=1.3,
+        limit=1.1, outcome=outcome,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("outcome", ["pass", "fail", "not proven"])
+def test_a_comparison_decides_too(outcome: str) -> None:
+    """A regression fails, an unclear one proves nothing."""
+    facts, samples = closed()
+
+    assert prove(facts, samples, DEFAULT, [comparison(outcome)]).verdict.outcome == outcome
+
+
+def test_a_wrong_known_answer_fails() -> None:
+    """However fast it came."""
+    facts, samples = closed()
+    wrong = AnswerCheck(
+        model_id="digits:1", check="one by one", cases=100, right=99, worst=0.5, tolerance=0.0001, example="case 3"
+    )
+    found = prove(facts, samples, DEFAULT, answers=[wrong])
+
+    assert found.verdict.outcome == "fail"
+    assert found.verdict.reasons == ("digits:1, one by one: 99 of 100 answers right; case 3",)
+
+
+def test_a_proof_survives_its_file() -> None:
+    """`proof.json` holds all of it, and its percentiles can be computed again."""
+    found = proof(*closed(stalled))
+    read = statement_adapter.validate_json(statement_adapter.dump_json(state(found), by_alias=True)).predicate
+
+    assert read == found
+    assert read.total.corrected is not None
+    assert decode(read.total.corrected.histogram).percentile(99) == read.total.corrected.p99_ms
