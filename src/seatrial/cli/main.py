@@ -6,6 +6,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import seatrial
+from seatrial.cli import trial
 
 CONFIGURATION_ERROR = 3
 
@@ -16,6 +17,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+app.add_typer(trial.app, name="trial")
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -65,17 +69,17 @@ def serve(  # noqa: PLR0913, PLR0917 - one option a setting
 
 
 def _serve(flags: dict[str, Any], config: Path | None) -> None:
-    from seatrial.server.settings import load_settings  # noqa: PLC0415 - the room is imported when its command runs
+    from seatrial.server.settings import load_settings
 
     try:
         settings = load_settings(flags, config)
     except (ValueError, OSError) as error:
         _refuse(_explain(error))
 
-    from functools import partial  # noqa: PLC0415 - the same
+    from functools import partial
 
-    from seatrial.server import process  # noqa: PLC0415 - the same
-    from seatrial.server.app import create_app, drain_seconds, prepare  # noqa: PLC0415 - the same
+    from seatrial.server import process
+    from seatrial.server.app import create_app, drain_seconds, prepare
 
     try:
         prepare(settings)

@@ -15,8 +15,8 @@ from seatrial.contracts.proof import CurvePoint, Latency
 LOWEST_US = 1
 HIGHEST_US = 3_600_000_000
 DIGITS = 3
-PERCENTILES = (50.0, 75.0, 90.0, 95.0, 97.5, 99.0, 99.5, 99.75, 99.9, 99.95, 99.99, 99.999)
-CURVE = (0.0, 10.0, 20.0, 30.0, 40.0, *PERCENTILES)
+CURVE = tuple(round(100 * (1 - 10 ** (-step / 10)), 6) for step in range(51))
+"""The percentiles of the curve: even steps of rarity, 0 to 99.999."""
 
 Milliseconds = npt.NDArray[np.float64]
 

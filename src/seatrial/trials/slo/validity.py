@@ -10,6 +10,8 @@ MOST_OF_CEILING = 0.8
 LEAST_ACHIEVED = 0.98
 LEAST_LAG_MS = 1.0
 LAG_SHARE = 0.05
+THINK_SHARE = 0.01
+MOST_LAG_MS = 5.0
 MOST_CPU = 0.8
 MOST_STEAL = 0.05
 STEADY = "steady state"
@@ -53,10 +55,16 @@ def _generator(run: Run, measures: Measures) -> Iterator[Check]:
             received=f"{achieved:.3f}",
             expected=f"at least {LEAST_ACHIEVED}",
         )
-    median = measures.total.measured.p50_ms if measures.total.measured else 0.0
-    yield _at_most("dispatch lag p99 (ms)", generator.lag_p99_ms, max(LEAST_LAG_MS, LAG_SHARE * median))
+    yield _at_most("dispatch lag p99 (ms)", generator.lag_p99_ms, _most_lag(run, measures))
     yield _at_most("CPU of a generator process", generator.cpu, MOST_CPU)
     yield _at_most("steal", generator.steal, MOST_STEAL)
+
+
+def _most_lag(run: Run, measures: Measures) -> float:
+    """1 ms, or 5 % of the median latency; for users who think, also 1 % of the shortest think time, up to 5 ms."""
+    median = measures.total.measured.p50_ms if measures.total.measured else 0.0
+    think = min(run.cadence_ms.values(), default=0.0)
+    return max(LEAST_LAG_MS, LAG_SHARE * median, min(MOST_LAG_MS, THINK_SHARE * think))
 
 
 def _at_most(name: str, received: float | None, limit: float) -> Check:

@@ -1,0 +1,159 @@
+"""`seatrial trial`: put a deployment on trial. Each command calls one verb and prints what it found."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seatrial.contracts.proof import COULD_NOT_RUN, EXIT_CODES, USAGE_ERROR
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from seatrial.contracts.proof import Proof
+    from seatrial.trials.core.live import Live, Progress
+
+app = typer.Typer(
+    help="Put any deployment under realistic load, check its answers, and grade it.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 pass, 1 fail, 2 usage, 3 not proven, 4 could not run.",
+)
+
+TargetUrl = Annotated[
+    str, typer.Option("--target", envvar="SEATRIAL_TARGET", help="URL of the server. [default: http://127.0.0.1:8000]")
+]
+TargetFile = Annotated[
+    Path | None, typer.Option("--target-file", help="What to ask an API that is no Seatrial: paths, bodies, answers.")
+]
+ApiKey = Annotated[
+    str, typer.Option("--api-key", envvar="SEATRIAL_API_KEY", help="Sent as a bearer token.", show_envvar=True)
+]
+SloFile = Annotated[str, typer.Option("--slo", help="An SLO file, or default (the floors), or strict.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="A new folder for records and reports. [default: ./trials/<time>]")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print report.json instead of tables.")]
+
+
+@app.command()
+def load(  # noqa: PLR0913, PLR0917 - one option a choice
+    plan: Annotated[str, typer.Argument(help="smoke, baseline, medium, high, stress, or the path of a plan file.")],
+    target: TargetUrl = "",
+    target_file: TargetFile = None,
+    api_key: ApiKey = "",
+    slo: SloFile = "default",
+    out: Out = None,
+    users: Annotated[int | None, typer.Option(min=0, help="Users, instead of the plan's.")] = None,
+    duration: Annotated[str | None, typer.Option(help="How long, such as 60s or 5m, instead of the plan's.")] = None,
+    classes: Annotated[str, typer.Option(help="Classes of users, with commas, instead of the plan's.")] = "",
+    processes: Annotated[int, typer.Option(min=1, max=64, help="Processes of the load generator.")] = 1,
+    as_json: AsJson = False,  # noqa: FBT002 - typer's flag
+) -> None:
+    """Run a load plan: users of a closed loop, who think, ask and wait for the answer."""
+    with _exit_codes():
+        from seatrial.trials import verbs
+        from seatrial.trials.slo.spec import read_slo
+
+        names = tuple(name.strip() for name in classes.split(",") if name.strip())
+        options = verbs.LoadOptions(users, duration, names, processes)
+        where, used = verbs.find_target(target, api_key, target_file), read_slo(slo)
+        folder = verbs.new_folder(out)
+        with _progress() as progress:
+            proof = verbs.load(plan, where, used, folder, options, progress)
+        _end(proof, folder, as_json=as_json)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    slo: Annotated[str | None, typer.Option("--slo", help="Grade it anew, by this SLO file.")] = None,
+    as_json: AsJson = False,  # noqa: FBT002 - typer's flag
+) -> None:
+    """Make every report of a run again, from its records."""
+    with _exit_codes():
+        from seatrial.trials import verbs
+
+        _end(verbs.report(folder, slo), folder, as_json=as_json)
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    second: Annotated[Path, typer.Argument(help="The folder of another.")],
+    out: Annotated[Path | None, typer.Option("--out", help="A new folder for compare.html and compare.json.")] = None,
+) -> None:
+    """Show two runs side by side."""
+    with _exit_codes():
+        from seatrial.trials import verbs
+        from seatrial.trials.report.compare import render
+
+        compared = verbs.side_by_side(first, second, out)
+        _console().print(render(compared))
+
+
+@contextmanager
+def _exit_codes() -> Iterator[None]:
+    """What stops a trial, as an exit code and one text on standard error."""
+    from seatrial.trials.core.errors import CouldNotRun, WrongFile
+
+    try:
+        yield
+    except WrongFile as error:
+        typer.echo(f"seatrial: {error}", err=True)
+        raise typer.Exit(USAGE_ERROR) from error
+    except CouldNotRun as error:
+        typer.echo(f"seatrial: could not run: {error}", err=True)
+        raise typer.Exit(COULD_NOT_RUN) from error
+
+
+def _end(proof: "Proof", folder: Path, *, as_json: bool) -> None:
+    """Print the proof, say where its files are, and leave with its exit code."""
+    from seatrial.trials.report.files import report_json
+    from seatrial.trials.report.text import render
+
+    if as_json:
+        sys.stdout.buffer.write(report_json(proof))
+        sys.stdout.flush()
+    else:
+        _console().print(render(proof))
+        typer.echo(f"\nReport: {folder / 'report.html'}")
+    raise typer.Exit(EXIT_CODES[proof.verdict.outcome])
+
+
+def _console(*, stderr: bool = False) -> "Console":
+    from rich.console import Console
+
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in console._environ:  # noqa: SLF001 - no public way to ask
+        console.width = 120
+    return console
+
+
+@contextmanager
+def _progress() -> Iterator["Progress"]:
+    """A line on standard error that follows the run; nothing where that is no terminal."""
+    from rich.live import Live as Display
+
+    console = _console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with Display(console=console, transient=True, refresh_per_second=4) as display:
+        yield lambda live: display.update(_told(live))
+
+
+def _told(live: "Live") -> str:
+    from seatrial.trials.report import words
+
+    bar = "━" * int(24 * live.elapsed_s / live.duration_s) if live.duration_s else ""
+    latencies = " / ".join(words.ms(value) for value in (live.p50_ms, live.p95_ms, live.p99_ms))
+    failed = f"[bold red]{live.failures} failed[/]" if live.failures else "0 failed"
+    return (
+        f"[bold]{live.phase}[/] [green]{bar:<24}[/] {live.elapsed_s:.0f} of {live.duration_s:.0f} s  "
+        f"{live.users} users  {words.rate(live.rps)} requests/s  {live.requests} requests, {failed}\n"
+        f"p50 / p95 / p99 of the last seconds: {latencies} ms"
+    )

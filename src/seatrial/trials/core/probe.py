@@ -1,0 +1,81 @@
+"""The few questions about a target that are no part of the load."""
+
+import http.client
+import ssl
+from urllib.parse import urlsplit
+
+import orjson
+
+from seatrial.contracts.record import Subject
+from seatrial.trials.core.errors import CouldNotRun
+from seatrial.trials.core.target import Target, subjects_of
+
+TIMEOUT_S = 5.0
+MEMORY = b"process_resident_memory_bytes "
+
+
+def _connection(target: Target, timeout_s: float) -> http.client.HTTPConnection:
+    parts = urlsplit(target.url)
+    host = parts.hostname or ""
+    if parts.scheme == "https":
+        return http.client.HTTPSConnection(host, parts.port, timeout=timeout_s, context=ssl.create_default_context())
+    return http.client.HTTPConnection(host, parts.port, timeout=timeout_s)
+
+
+def require(target: Target) -> None:
+    """Connect, and hang up.
+
+    Raises:
+        CouldNotRun: the target does not accept a connection; the text says why.
+    """
+    connection = _connection(target, TIMEOUT_S)
+    try:
+        connection.connect()
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        raise CouldNotRun(
+            f"{target.url} does not accept connections: {reason}. Is the server running there?"
+        ) from error
+    finally:
+        connection.close()
+
+
+def accepts(target: Target) -> bool:
+    """Whether the target accepts a connection."""
+    try:
+        require(target)
+    except CouldNotRun:
+        return False
+    return True
+
+
+def ask(target: Target, path: str) -> bytes | None:
+    """The body of a GET with status 200; None for anything else."""
+    connection = _connection(target, TIMEOUT_S)
+    try:
+        connection.request("GET", urlsplit(target.url).path + path, headers=target.headers)
+        response = connection.getresponse()
+        body = response.read()
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    return body if response.status == http.HTTPStatus.OK else None
+
+
+def models(target: Target) -> tuple[Subject, ...]:
+    """The models in production, where the target is a Seatrial server; else none."""
+    try:
+        return subjects_of(orjson.loads(ask(target, "/models") or b"null"))
+    except orjson.JSONDecodeError:
+        return ()
+
+
+def memory(target: Target) -> float | None:
+    """The resident memory of the target in bytes, summed over its processes; None where it is not served."""
+    lines = (ask(target, "/metrics") or b"").splitlines()
+    values = [line.split()[-1] for line in lines if line.startswith((MEMORY, MEMORY.strip() + b"{"))]
+    try:
+        return sum(map(float, values)) if values else None
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""What runs inside Locust. Importing Locust patches the process: nothing outside this package imports it."""

@@ -1,0 +1,198 @@
+"""The users: what each class asks, how often, and after what wait. Every answer is checked."""
+
+import os
+import random
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from locust import FastHttpUser, between, task
+
+from seatrial.trials.core import questions
+from seatrial.trials.core.questions import Question
+from seatrial.trials.core.target import Target, read_target_file
+from seatrial.trials.load.plans import WAITS
+
+TIMEOUT_S = 30.0
+
+_chance = random.Random(os.environ.get("SEATRIAL_SEED"))  # noqa: S311 - which question comes next, not cryptography
+
+
+@cache
+def known(model: str) -> tuple[Question, ...]:
+    """The known inputs of a bundled model."""
+    return questions.predictions(model)
+
+
+class SeatrialUser(FastHttpUser):
+    """What all classes share: TLS is checked, requests time out, and a wrong answer is a failure."""
+
+    abstract = True
+    insecure = False
+    connection_timeout = TIMEOUT_S
+    network_timeout = TIMEOUT_S
+
+    def context(self) -> dict[str, Any]:
+        """Told to whoever listens to requests."""
+        return {"user": type(self).__name__}
+
+    def ask(self, question: Question) -> None:
+        """Send one request and judge its answer."""
+        key = os.environ.get("SEATRIAL_API_KEY", "")
+        headers = {**question.headers, **({"Authorization": f"Bearer {key}"} if key else {})}
+        with self.client.request(
+            question.method,
+            question.path,
+            name=question.endpoint,
+            data=question.body,  # type: ignore[arg-type] # Locust's annotation forgets bytes
+            headers=headers,
+            context={"model": question.model},
+            catch_response=True,
+        ) as response:
+            if not response.status_code:
+                return  # no answer: Locust records the exception
+            fault = question.check(response.status_code, response.content or b"")
+            if fault:
+                response.failure(fault)
+            else:
+                response.success()
+
+    def ask_one_of(self, choices: Sequence[Question]) -> None:
+        """Send one of several requests, drawn at random."""
+        self.ask(_chance.choice(choices))
+
+
+class GeoClimateUser(SeatrialUser):
+    """Watches the service and the climate: health 50 %, models 25 %, metrics 15 %, predictions 10 %."""
+
+    wait_time = between(*WAITS["GeoClimateUser"])
+
+    def on_start(self) -> None:
+        """Look whether it is well before using it."""
+        self.ask(questions.health())
+
+    @task(50)
+    def health(self) -> None:
+        """Is it well?"""
+        self.ask(questions.health())
+
+    @task(25)
+    def models(self) -> None:
+        """What is there?"""
+        self.ask(questions.models())
+
+    @task(15)
+    def metrics(self) -> None:
+        """How is it doing?"""
+        self.ask(questions.metrics())
+
+    @task(10)
+    def predict(self) -> None:
+        """How warm is it?"""
+        self.ask_one_of(known("geoclimate"))
+
+
+class APIStressUser(SeatrialUser):
+    """A program in a hurry: health checks and predictions, one after the other."""
+
+    wait_time = between(*WAITS["APIStressUser"])
+
+    @task
+    def health(self) -> None:
+        """Rapid health checks."""
+        self.ask(questions.health())
+
+    @task
+    def predict(self) -> None:
+        """Rapid predictions of both models."""
+        self.ask_one_of(known(_chance.choice(("digits", "geoclimate"))))
+
+
+class RealisticUser(SeatrialUser):
+    """A person at work: browses 40 %, checks models (half the time by stage) 30 %, predicts 20 %, metrics 10 %."""
+
+    wait_time = between(*WAITS["RealisticUser"])
+
+    @task(40)
+    def browse(self) -> None:
+        """Health or documentation."""
+        self.ask_one_of((questions.health(), questions.page("/docs")))
+
+    @task(30)
+    def models(self) -> None:
+        """All models, or those in production."""
+        self.ask_one_of((questions.models(), questions.models("production")))
+
+    @task(20)
+    def predict(self) -> None:
+        """A digit or a temperature."""
+        self.ask_one_of(known(_chance.choice(("digits", "geoclimate"))))
+
+    @task(10)
+    def metrics(self) -> None:
+        """How is it doing?"""
+        self.ask(questions.metrics())
+
+
+class MNISTAPIUser(SeatrialUser):
+    """Reads digits: known images 10, health 2, root 1, an image without ink 1, one all ink 1."""
+
+    wait_time = between(*WAITS["MNISTAPIUser"])
+
+    @task(10)
+    def predict(self) -> None:
+        """A known handwritten digit."""
+        self.ask_one_of(known("digits"))
+
+    @task(2)
+    def health(self) -> None:
+        """Is it well?"""
+        self.ask(questions.health())
+
+    @task(1)
+    def root(self) -> None:
+        """Who is there?"""
+        self.ask(questions.root())
+
+    @task(1)
+    def all_zero(self) -> None:
+        """No ink at all."""
+        self.ask(questions.blank_digits()[0])
+
+    @task(1)
+    def all_one(self) -> None:
+        """Nothing but ink."""
+        self.ask(questions.blank_digits()[1])
+
+
+class StressTestUser(SeatrialUser):
+    """Rapid-fire digits."""
+
+    wait_time = between(*WAITS["StressTestUser"])
+
+    @task
+    def predict(self) -> None:
+        """A known handwritten digit."""
+        self.ask_one_of(known("digits"))
+
+
+@cache
+def target() -> Target:
+    """What the target file says."""
+    return read_target_file(Path(os.environ["SEATRIAL_TARGET_FILE"]), "http://127.0.0.1")
+
+
+class TargetUser(SeatrialUser):
+    """Asks what a target file says, by its weights, with its waits."""
+
+    def wait_time(self) -> float:
+        """Seconds until the next request."""
+        return _chance.uniform(*target().wait_s)
+
+    @task
+    def request(self) -> None:
+        """One of the file's requests."""
+        requests = target().requests
+        (chosen,) = _chance.choices(requests, [item.weight for item in requests])
+        self.ask(chosen.question)

@@ -1,0 +1,140 @@
+"""The verbs: each runs one kind of trial from its start to its reports. The command line calls these and prints."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from seatrial.contracts.proof import Proof, SloUsed
+from seatrial.contracts.slo import parse_duration
+from seatrial.trials.core.errors import WrongFile
+from seatrial.trials.core.live import Progress
+from seatrial.trials.core.target import Target, read_target_file, read_url
+from seatrial.trials.load.plans import WAITS, Plan, read_plan
+from seatrial.trials.load.runner import run_load
+from seatrial.trials.measure.records import FILE_NAME, read_samples
+from seatrial.trials.report import compare, files
+from seatrial.trials.slo.prove import prove
+from seatrial.trials.slo.spec import read_slo
+
+DEFAULT_TARGET = "http://127.0.0.1:8000"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """What differs from the plan; None leaves it as it is."""
+
+    users: int | None = None
+    duration: str | None = None
+    classes: tuple[str, ...] = ()
+    processes: int = 1
+
+
+def find_target(url: str, api_key: str, file: Path | None) -> Target:
+    """The target of a trial: a URL, or a target file, whose own URL the other overrides.
+
+    Raises:
+        WrongFile: the URL or the file cannot be used.
+    """
+    if file:
+        return read_target_file(file, url, api_key)
+    return Target(read_url(url or DEFAULT_TARGET), api_key)
+
+
+def new_folder(out: Path | None) -> Path:
+    """Where a run leaves its files: a folder of its own, which must be empty if it is there.
+
+    Raises:
+        WrongFile: it is no empty folder, or cannot be made.
+    """
+    folder = out or Path("trials") / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = any(folder.iterdir())
+    except OSError as error:
+        raise WrongFile(f"{folder}: cannot be used for the records: {error.strerror}") from error
+    if taken:
+        raise WrongFile(f"{folder}: is not empty; expected a new folder, so that no run is mixed with another")
+    return folder
+
+
+def load(plan: str, target: Target, slo: SloUsed, folder: Path, options: LoadOptions, progress: Progress) -> Proof:
+    """Run a load plan and grade it; all files are in `folder`.
+
+    Raises:
+        WrongFile: the plan cannot be used.
+        CouldNotRun: the target cannot be reached, or goes away.
+    """
+    stated = read_plan(plan)
+    chosen = _choose(stated, options)
+    run = run_load(chosen, target, folder, processes=options.processes, progress=progress)
+    changed = tuple(_changes(stated, chosen, target))
+    return _finish(prove(replace(run, changed=changed), read_samples(folder / FILE_NAME), slo), folder)
+
+
+def report(folder: Path, slo: str | None) -> Proof:
+    """Make every report of a run again, from its records; with another SLO file, grade it anew.
+
+    Raises:
+        WrongFile: the folder is not of a run, or the SLO file cannot be used.
+    """
+    kept = files.read(folder)
+    used = read_slo(slo) if slo else kept.slo
+    samples = read_samples(folder / FILE_NAME)
+    return _finish(prove(kept.run, samples, used, kept.comparisons, kept.answers), folder)
+
+
+def side_by_side(first: Path, second: Path, out: Path | None) -> compare.Compared:
+    """Two runs side by side; with `out`, as files there too.
+
+    Raises:
+        WrongFile: a folder is not of a run.
+    """
+    compared = compare.compare(files.read(first), files.read(second))
+    if out:
+        compare.write(compared, new_folder(out))
+    return compared
+
+
+def _choose(plan: Plan, options: LoadOptions) -> Plan:
+    unknown = [name for name in options.classes if name not in WAITS]
+    if unknown:
+        raise WrongFile(f"--classes: expected some of {', '.join(WAITS)}; received {', '.join(unknown)}")
+    if options.duration is not None:
+        plan = replace(plan, duration=_duration(options.duration))
+    if options.users is not None:
+        plan = replace(plan, users=options.users)
+    if options.classes:
+        plan = replace(plan, classes=tuple(name for name in WAITS if name in options.classes))
+    return plan
+
+
+def _duration(text: str) -> str:
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise WrongFile(f"--duration: {error}") from error
+    if seconds < 1:
+        raise WrongFile(f"--duration: expected at least 1s; received {text!r}")
+    return text
+
+
+def _changes(stated: Plan, chosen: Plan, target: Target) -> Sequence[str]:
+    """What differs from the plan, in words, for the verdict to say."""
+    told = []
+    if chosen.seconds != stated.seconds:
+        told.append(f"{chosen.seconds:g} s instead of {stated.seconds:g} s")
+    if chosen.users != stated.users:
+        told.append(f"{chosen.users} users instead of {stated.users}")
+    if target.requests:
+        told.append(f"users ask what {target.file} says")
+    elif chosen.classes != stated.classes:
+        told.append(f"{', '.join(chosen.classes)} instead of {', '.join(stated.classes)}")
+    if chosen.seconds < parse_duration(chosen.min_duration):
+        told.append(f"too short for a promotion, which needs {chosen.min_duration}")
+    return told
+
+
+def _finish(proof: Proof, folder: Path) -> Proof:
+    files.write(proof, folder)
+    return proof
