@@ -67,6 +67,42 @@ def load(  # noqa: PLR0913, PLR0917 - one option a choice
         _end(proof, folder, as_json=as_json)
 
 
+@app.command("open")
+def open_loop(  # noqa: PLR0913, PLR0917 - one option a choice
+    rate: Annotated[float, typer.Option(min=0.1, max=100_000, help="Requests a second; with --find-knee, the first.")],
+    duration: Annotated[str, typer.Option(help="How long, such as 20s; with --find-knee, each step.")] = "20s",
+    target: TargetUrl = "",
+    target_file: TargetFile = None,
+    api_key: ApiKey = "",
+    slo: SloFile = "default",
+    out: Out = None,
+    arrivals: Annotated[str, typer.Option(help="constant, or poisson.")] = "constant",
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which an answer is given up.")] = 30.0,
+    seed: Annotated[int, typer.Option(help="Makes arrivals and questions repeatable.")] = 1,
+    find_knee: Annotated[bool, typer.Option("--find-knee", help="Search the highest rate that holds.")] = False,  # noqa: FBT002 - typer's flag
+    as_json: AsJson = False,  # noqa: FBT002 - typer's flag
+) -> None:
+    """Send requests when they are due, however slow the answers are: an open loop."""
+    with _exit_codes():
+        from seatrial.trials import verbs
+        from seatrial.trials.load.openloop.arrivals import read_arrivals
+        from seatrial.trials.load.openloop.engine import OpenLoad
+        from seatrial.trials.slo.spec import read_slo
+
+        load = OpenLoad(rate, verbs.seconds(duration), read_arrivals(arrivals), timeout, seed)
+        where, used = verbs.find_target(target, api_key, target_file), read_slo(slo)
+        folder = verbs.new_folder(out)
+        with _progress() as progress:
+            if find_knee:
+                knee = verbs.find_knee(load, where, used, folder, progress)
+            else:
+                proof = verbs.open_loop(load, where, used, folder, progress)
+        if not find_knee:
+            _end(proof, folder, as_json=as_json)
+        typer.echo(knee.told)
+        raise typer.Exit(0 if knee.rate else EXIT_CODES["not proven"])
+
+
 @app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="The folder of a run.")],

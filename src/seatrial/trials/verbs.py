@@ -10,6 +10,8 @@ from seatrial.contracts.slo import parse_duration
 from seatrial.trials.core.errors import WrongFile
 from seatrial.trials.core.live import Progress
 from seatrial.trials.core.target import Target, read_target_file, read_url
+from seatrial.trials.load.openloop import knee
+from seatrial.trials.load.openloop.engine import OpenLoad, run_open
 from seatrial.trials.load.plans import WAITS, Plan, read_plan
 from seatrial.trials.load.runner import run_load
 from seatrial.trials.measure.records import FILE_NAME, read_samples
@@ -72,6 +74,32 @@ def load(plan: str, target: Target, slo: SloUsed, folder: Path, options: LoadOpt
     return _finish(prove(replace(run, changed=changed), read_samples(folder / FILE_NAME), slo), folder)
 
 
+def open_loop(load: OpenLoad, target: Target, slo: SloUsed, folder: Path, progress: Progress) -> Proof:
+    """Send an open load and grade it; all files are in `folder`.
+
+    Raises:
+        CouldNotRun: the target cannot be reached, or goes away.
+    """
+    run = run_open(load, target, folder, progress)
+    return _finish(prove(run, read_samples(folder / FILE_NAME), slo), folder)
+
+
+def find_knee(load: OpenLoad, target: Target, slo: SloUsed, folder: Path, progress: Progress) -> knee.Knee:
+    """The highest rate that holds the SLO file, from blocks of `load`; each block's files are in a folder of its own.
+
+    Raises:
+        CouldNotRun: the target cannot be reached, or goes away.
+    """
+
+    def measure(rate: float) -> knee.Block:
+        block = folder / f"{rate:g}-per-second"
+        block.mkdir()
+        proof = open_loop(replace(load, rate=rate), target, slo, block, progress)
+        return knee.Block(rate, *knee.judge(proof))
+
+    return knee.find(load.rate, measure)
+
+
 def report(folder: Path, slo: str | None) -> Proof:
     """Make every report of a run again, from its records; with another SLO file, grade it anew.
 
@@ -101,7 +129,8 @@ def _choose(plan: Plan, options: LoadOptions) -> Plan:
     if unknown:
         raise WrongFile(f"--classes: expected some of {', '.join(WAITS)}; received {', '.join(unknown)}")
     if options.duration is not None:
-        plan = replace(plan, duration=_duration(options.duration))
+        seconds(options.duration)
+        plan = replace(plan, duration=options.duration)
     if options.users is not None:
         plan = replace(plan, users=options.users)
     if options.classes:
@@ -109,14 +138,15 @@ def _choose(plan: Plan, options: LoadOptions) -> Plan:
     return plan
 
 
-def _duration(text: str) -> str:
+def seconds(text: str) -> float:
+    """A duration of the command line in seconds, of at least one second; else WrongFile."""
     try:
-        seconds = parse_duration(text)
+        found = parse_duration(text)
     except ValueError as error:
         raise WrongFile(f"--duration: {error}") from error
-    if seconds < 1:
+    if found < 1:
         raise WrongFile(f"--duration: expected at least 1s; received {text!r}")
-    return text
+    return found
 
 
 def _changes(stated: Plan, chosen: Plan, target: Target) -> Sequence[str]:

@@ -17,16 +17,15 @@ from seatrial.trials.core.live import Progress
 from seatrial.trials.core.machine import cpu_times, fingerprint
 from seatrial.trials.core.noop import noop_server
 from seatrial.trials.core.target import Target
+from seatrial.trials.load.gone import require_still_there
 from seatrial.trials.load.parts import Watch, gather, samples
 from seatrial.trials.load.plans import TARGET_USERS, WAITS, Plan, UserClass
-from seatrial.trials.measure.records import FILE_NAME, read_samples, write_samples
+from seatrial.trials.measure.records import FILE_NAME, write_samples
 
 LOOK_S = 0.25
 MEMORY_S = 5.0
 STOP_S = 35
 """How long users may finish what they began: longer than a request may take."""
-GONE_S = 2.0
-"""A target is gone if nothing but failed connections came in so many seconds, and it accepts none at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ def run_load(plan: Plan, target: Target, folder: Path, *, processes: int = 1, pr
         steal=facts.steal,
         faults=swarm.faults,
     )
-    _require_still_there(target, folder / FILE_NAME)
+    require_still_there(target, folder / FILE_NAME)
     run = _run(plan, target, generator, swarm.started, swarm.ended)
     return replace(run, subjects=subjects, beats=swarm.beats, memory=facts.memory)
 
@@ -163,13 +162,3 @@ def _environment(target: Target, parts: Path, noop: str) -> dict[str, str]:
     if target.file:
         ours["SEATRIAL_TARGET_FILE"] = str(target.file.resolve())
     return {**os.environ, **ours}
-
-
-def _require_still_there(target: Target, records: Path) -> None:
-    """Raise CouldNotRun if the target went away: the records are kept, but say nothing about a server."""
-    ends = [(sample.start + sample.latency_ms / 1000, sample.status) for sample in read_samples(records)]
-    last = max((moment for moment, _ in ends), default=0.0)
-    if ends and all(status == 0 for moment, status in ends if moment > last - GONE_S) and not probe.accepts(target):
-        raise CouldNotRun(
-            f"{target.url} went away during the run, and accepts no connections; its records are in {records}"
-        )

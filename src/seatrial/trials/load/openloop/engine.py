@@ -1,0 +1,252 @@
+"""The engine of the open loop: sends each request when it is due, and knows how well it did."""
+
+import asyncio
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import psutil
+import uvloop
+
+from seatrial.contracts.record import Beat, Generator, MemoryReading, Run, Sample
+from seatrial.trials.core import probe
+from seatrial.trials.core.client import Client, Clock, client, measure_ceiling, without_garbage_collection
+from seatrial.trials.core.live import Live, Progress
+from seatrial.trials.core.machine import cpu_times, fingerprint
+from seatrial.trials.core.questions import Question, predictions
+from seatrial.trials.core.target import Target, Weighted
+from seatrial.trials.load.gone import require_still_there
+from seatrial.trials.load.openloop.arrivals import Arrivals, due_times
+from seatrial.trials.measure.records import FILE_NAME, encode, read_samples, write_samples
+
+MOST_IN_FLIGHT = 4096
+"""Requests that may wait for answers at once; more of them wait to be sent, and are late."""
+LATE_S = 0.001
+LOOK_S = 0.25
+BEAT_S = 1.0
+MEMORY_S = 5.0
+WINDOW_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLoad:
+    """What to send: `rate` requests a second for `duration_s`, each given up after `timeout_s`."""
+
+    rate: float
+    duration_s: float
+    arrivals: Arrivals = "constant"
+    timeout_s: float = 30.0
+    seed: int = 1
+    most_in_flight: int = MOST_IN_FLIGHT
+
+
+@dataclass
+class _State:
+    """What has happened so far."""
+
+    clock: Clock
+    records: BinaryIO
+    began: float = 0.0
+    in_flight: int = 0
+    sent: int = 0
+    failures: int = 0
+    late: int = 0
+    lags_ms: list[float] = field(default_factory=list)
+    backlog: deque[tuple[float, Question]] = field(default_factory=deque)
+    tasks: set["asyncio.Task[None]"] = field(default_factory=set)
+    recent: deque[tuple[float, float]] = field(default_factory=deque)
+    beats: list[Beat] = field(default_factory=list)
+    memory: list[MemoryReading] = field(default_factory=list)
+
+
+def run_open(load: OpenLoad, target: Target, folder: Path, progress: Progress) -> Run:
+    """Send an open load to the target; records go to `folder`.
+
+    Raises:
+        CouldNotRun: the target accepts no connection, or is gone at the end.
+    """
+    probe.require(target)
+    subjects = probe.models(target)
+    questions = questions_for(target)
+    before = cpu_times()
+    plain = folder / "samples.jsonl"
+    with plain.open("wb") as records:
+        ceiling, state = _loop(_measure(load, target, questions, records, progress))
+    after = cpu_times()
+    write_samples(folder / FILE_NAME, read_samples(plain))
+    plain.unlink()
+    require_still_there(target, folder / FILE_NAME)
+    cpu = [beat.cpu for beat in state.beats]
+    generator = Generator(
+        kind="open loop",
+        processes=1,
+        ceiling_rps=ceiling,
+        lag_p99_ms=float(np.percentile(state.lags_ms, 99)) if state.lags_ms else None,
+        cpu=sum(cpu) / len(cpu) if cpu else None,
+        steal=before.steal_until(after) if before and after else None,
+        late_starts=state.late,
+    )
+    started = state.clock.at(state.began)
+    return Run(
+        verb="open",
+        plan="open",
+        target=target.url,
+        started=started,
+        ended=time.time(),
+        duration_s=load.duration_s,
+        generator=generator,
+        machine=fingerprint(),
+        offered_rps=load.rate,
+        beats=tuple(state.beats),
+        memory=tuple(state.memory),
+        subjects=subjects,
+        min_samples=1,
+    )
+
+
+def questions_for(target: Target) -> tuple[Weighted, ...]:
+    """What to ask: the requests of a target file, or else the known inputs of both bundled models."""
+    return target.requests or tuple(Weighted(item, 1) for item in (*predictions("digits"), *predictions("geoclimate")))
+
+
+def _loop(main: Coroutine[None, None, tuple[float, _State]]) -> tuple[float, _State]:
+    """Run it on uvloop, which comes with the server."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
+
+
+async def _measure(
+    load: OpenLoad, target: Target, questions: Sequence[Weighted], records: BinaryIO, progress: Progress
+) -> tuple[float, _State]:
+    progress(_live(_State(Clock.start(), records), load, "measuring the generator"))
+    ceiling = await measure_ceiling(questions[0].question)
+    state = _State(Clock.start(), records)
+    async with client(target, state.clock, "open", load.timeout_s) as sender, without_garbage_collection():
+        state.began = time.perf_counter()
+        watching = [asyncio.create_task(_beat(state)), asyncio.create_task(_read_memory(state, target))]
+        telling = asyncio.create_task(_tell(state, load, progress))
+        await _send(state, load, sender, _drawn(questions, load.seed))
+        while state.tasks:
+            await asyncio.wait(state.tasks)
+        for task in (*watching, telling):
+            task.cancel()
+        await asyncio.gather(*watching, telling, return_exceptions=True)
+    return ceiling, state
+
+
+def _drawn(questions: Sequence[Weighted], seed: int) -> Iterator[Question]:
+    chance = random.Random(seed)  # noqa: S311 - which question comes next, not cryptography
+    asked, weights = [item.question for item in questions], list(accumulate(item.weight for item in questions))
+    while True:
+        yield from chance.choices(asked, cum_weights=weights, k=1000)
+
+
+async def _send(state: _State, load: OpenLoad, sender: Client, questions: Iterator[Question]) -> None:
+    """Start each request when it is due. A thread keeps the time: the loop's own timers are a millisecond coarse."""
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    def start(due_by_now: list[float]) -> None:
+        lag_ms = (time.perf_counter() - due_by_now[0]) * 1000
+        state.lags_ms.append(lag_ms)
+        for due in due_by_now:
+            state.backlog.append((due, next(questions)))
+        _start_waiting(state, load, sender)
+
+    def keep_time() -> None:
+        waiting: list[float] = []
+        for offset in due_times(load.arrivals, load.rate, load.duration_s, load.seed):
+            due = state.began + offset
+            ahead = due - time.perf_counter()
+            if ahead > 0 and waiting:
+                loop.call_soon_threadsafe(start, waiting)
+                waiting = []
+                ahead = due - time.perf_counter()
+            if ahead > 0:
+                time.sleep(ahead)
+            waiting.append(due)
+        if waiting:
+            loop.call_soon_threadsafe(start, waiting)
+        loop.call_soon_threadsafe(done.set)
+
+    thread = threading.Thread(target=keep_time, name="arrivals", daemon=True)
+    thread.start()
+    await done.wait()
+    thread.join()
+
+
+def _start_waiting(state: _State, load: OpenLoad, sender: Client) -> None:
+    """Send what is due, as long as there is room."""
+    while state.backlog and state.in_flight < load.most_in_flight:
+        due, question = state.backlog.popleft()
+        state.in_flight += 1
+        task = asyncio.ensure_future(_ask(state, load, sender, question, due))
+        state.tasks.add(task)
+        task.add_done_callback(state.tasks.discard)
+
+
+async def _ask(state: _State, load: OpenLoad, sender: Client, question: Question, due: float) -> None:
+    sample = await sender.ask(question, due)
+    state.in_flight -= 1
+    _count(state, sample)
+    if state.backlog:
+        _start_waiting(state, load, sender)
+
+
+def _count(state: _State, sample: Sample) -> None:
+    state.records.write(encode(sample))
+    state.sent += 1
+    state.failures += not sample.ok
+    state.late += sample.start - sample.intended > LATE_S
+    state.recent.append((sample.start + sample.latency_ms / 1000, sample.latency_ms))
+
+
+async def _beat(state: _State) -> None:
+    process = psutil.Process()
+    process.cpu_percent()
+    while True:
+        await asyncio.sleep(BEAT_S)
+        state.beats.append(Beat(time=time.time(), users=state.in_flight, cpu=process.cpu_percent() / 100))
+
+
+async def _read_memory(state: _State, target: Target) -> None:
+    while True:
+        found = await asyncio.to_thread(probe.memory, target)
+        if found is None:
+            return
+        state.memory.append(MemoryReading(time=time.time(), bytes=found))
+        await asyncio.sleep(MEMORY_S)
+
+
+async def _tell(state: _State, load: OpenLoad, progress: Progress) -> None:
+    while True:
+        progress(_live(state, load, "load"))
+        await asyncio.sleep(LOOK_S)
+
+
+def _live(state: _State, load: OpenLoad, phase: str) -> Live:
+    now = time.time()
+    while state.recent and state.recent[0][0] < now - WINDOW_S:
+        state.recent.popleft()
+    latencies = [latency for _, latency in state.recent]
+    p50, p95, p99 = np.percentile(latencies, (50, 95, 99)).tolist() if latencies else (None, None, None)
+    elapsed = time.perf_counter() - state.began if state.began else 0.0
+    return Live(
+        phase=phase,
+        elapsed_s=min(elapsed, load.duration_s),
+        duration_s=load.duration_s,
+        users=state.in_flight,
+        requests=state.sent,
+        failures=state.failures,
+        rps=len(latencies) / min(WINDOW_S, max(elapsed, 1.0)),
+        p50_ms=p50,
+        p95_ms=p95,
+        p99_ms=p99,
+    )

@@ -1,0 +1,74 @@
+"""The knee: the highest rate that a target holds. Found by doubling, then by halving the step."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from seatrial.contracts.proof import Proof
+from seatrial.trials.slo.validity import STEADY
+
+PRECISION = 0.05
+MOST_BLOCKS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One rate and whether it held. None: the generator was the bottleneck. `why` says what did not hold."""
+
+    rate: float
+    held: bool | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Knee:
+    """The highest rate that held; None if not even the first did. `blocks` are in the order of their measuring."""
+
+    rate: float | None
+    blocks: tuple[Block, ...]
+    limited_by: str
+
+    @property
+    def told(self) -> str:
+        """Each step, then the answer."""
+        signs = {True: "held", False: "did not hold", None: "generator's limit"}
+        lines = [f"{block.rate:10.1f} requests/s  {signs[block.held]:18} {block.why}".rstrip() for block in self.blocks]
+        answer = "no rate held" if self.rate is None else f"the highest rate that held is {self.rate:.0f} requests/s"
+        return "\n".join([*lines, f"{answer}; above it, {self.limited_by}"])
+
+
+def judge(proof: Proof) -> tuple[bool | None, str]:
+    """Whether a block held: nothing graded is below acceptable. What needs more samples than it has is left out."""
+    broken = [check for check in proof.checks if check.holds is False and check.name != STEADY]
+    if broken:
+        return None, f"{broken[0].name}: {broken[0].received}"
+    below = [grade for grade in proof.grades if grade.grade in {"marginal", "poor"}]
+    if below:
+        return False, f"{below[0].sli}: {below[0].value:.4g}"
+    if proof.total.failures:
+        return False, f"{proof.total.failures} of {proof.total.requests} failed"
+    return True, ""
+
+
+def find(first: float, measure: Callable[[float], Block]) -> Knee:
+    """Search from the first rate upwards, until the step is within 5 % or 16 blocks were measured."""
+    blocks: list[Block] = []
+    held, above, rate = 0.0, 0.0, first
+    while len(blocks) < MOST_BLOCKS:
+        block = measure(rate)
+        blocks.append(block)
+        if block.held:
+            held = rate
+        else:
+            above = rate
+        if not held or (above and above - held <= PRECISION * held):
+            break
+        rate = (held + above) / 2 if above else rate * 2
+    limits = [block for block in blocks if not block.held]
+    nearest = min(limits, key=lambda block: block.rate, default=None)
+    return Knee(held or None, tuple(blocks), _limit(nearest))
+
+
+def _limit(nearest: Block | None) -> str:
+    if nearest is None:
+        return "nothing was found that does not hold"
+    return f"the generator is the bottleneck ({nearest.why})" if nearest.held is None else f"it did not ({nearest.why})"

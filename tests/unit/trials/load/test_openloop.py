@@ -1,0 +1,78 @@
+"""Arrivals and the search for the knee."""
+
+from itertools import pairwise
+from statistics import mean, pstdev
+
+import pytest
+
+from seatrial.trials.core.errors import WrongFile
+from seatrial.trials.load.openloop.arrivals import due_times, read_arrivals
+from seatrial.trials.load.openloop.knee import Block, Knee, find
+
+
+def test_constant_arrivals_are_evenly_spaced() -> None:
+    """Exactly rate times duration of them."""
+    assert list(due_times("constant", 4, 1.5, 1)) == [0.0, 0.25, 0.5, 0.75, 1.0, 1.25]
+
+
+def test_poisson_arrivals_keep_the_rate_and_have_exponential_gaps() -> None:
+    """The gaps' standard deviation is their mean; the same seed gives the same arrivals."""
+    moments = list(due_times("poisson", 100, 200, 5))
+    gaps = [later - earlier for earlier, later in pairwise(moments)]
+
+    assert len(moments) == pytest.approx(20_000, rel=0.02)
+    assert pstdev(gaps) == pytest.approx(mean(gaps), rel=0.05)
+    assert moments == list(due_times("poisson", 100, 200, 5))
+
+
+def test_arrivals_are_of_two_kinds() -> None:
+    """Another word is refused with both."""
+    assert read_arrivals("poisson") == "poisson"
+    with pytest.raises(WrongFile, match="expected constant or poisson; received 'bursts'"):
+        read_arrivals("bursts")
+
+
+def search(first: float, limit: float, generator: float = 1e9) -> Knee:
+    """The knee of a target that holds up to a limit, by a generator that reaches another."""
+
+    def measure(rate: float) -> Block:
+        if rate > generator:
+            return Block(rate, None, "CPU of a generator process: 1.0")
+        return Block(rate, rate <= limit, "" if rate <= limit else "p99_ms: 5000")
+
+    return find(first, measure)
+
+
+@pytest.mark.parametrize("limit", [130.0, 500.0, 1000.0, 7777.0])
+def test_the_knee_is_found_within_5_per_cent(limit: float) -> None:
+    """By doubling, then by halving the step."""
+    knee = search(100, limit)
+
+    assert knee.rate is not None
+    assert limit / 1.05 <= knee.rate <= limit
+    assert knee.limited_by == "it did not (p99_ms: 5000)"
+
+
+def test_a_generator_that_is_the_bottleneck_is_told() -> None:
+    """What is found is then a lower bound of what the target can do, and why."""
+    knee = search(100, limit=1e9, generator=450)
+
+    assert knee.rate is not None
+    assert 428 <= knee.rate <= 450
+    assert knee.limited_by == "the generator is the bottleneck (CPU of a generator process: 1.0)"
+    assert knee.told.splitlines()[-1].startswith("the highest rate that held is 4")
+
+
+def test_a_first_rate_that_does_not_hold_ends_the_search() -> None:
+    """Nothing is claimed below it."""
+    knee = search(100, limit=50)
+
+    assert (knee.rate, len(knee.blocks)) == (None, 1)
+    assert knee.told.endswith("no rate held; above it, it did not (p99_ms: 5000)")
+
+
+def test_a_search_ends() -> None:
+    """After 16 blocks, whatever holds."""
+    knee = search(1, limit=1e12)
+
+    assert (len(knee.blocks), knee.limited_by) == (16, "nothing was found that does not hold")
