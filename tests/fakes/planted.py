@@ -146,6 +146,11 @@ class Connection(asyncio.Protocol):
             self._send(_answer(self._page(path)) if path != b"/metrics" else self._metrics())
 
     def _page(self, path: bytes) -> object:
+        parts = path.decode().split("/")
+        if parts[-1] == "golden":
+            known = bundled(parts[2].partition(":")[0]).golden
+            cases = [{"input": case.input, "output": case.output} for case in known.cases]
+            return {"model_id": parts[2], "tolerance": known.tolerance, "cases": cases}
         models = [
             {"model_id": f"{name}:1", "stage": "production", "digest": DIGEST} for name in ("digits", "geoclimate")
         ]

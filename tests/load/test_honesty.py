@@ -101,3 +101,35 @@ def test_a_generator_at_its_limit_proves_nothing(tmp_path: Path) -> None:
 
     assert (code, found["verdict"]["outcome"]) == (3, "not proven")
     assert [check["name"] for check in found["checks"] if check["holds"] is False] != []
+
+
+def test_answers_that_depend_on_the_batch_fail(tmp_path: Path) -> None:
+    """Each answer alone is right, in a batch it is not: golden finds it, and names the case and the size."""
+    with planted_server(batch_dependent=1) as url:
+        code, found = trial(tmp_path, "golden", "--target", url)
+    alone, batches = found["answers"][:2]
+
+    assert (code, found["verdict"]["outcome"]) == (1, "fail")
+    assert (alone["right"], alone["cases"]) == (100, 100)
+    assert (batches["right"], batches["cases"]) == (105, 10_000)  # five sizes leave a last batch of one
+    assert batches["example"].startswith("case 0 in a batch of 2: ")
+
+
+def test_right_answers_pass(tmp_path: Path) -> None:
+    """One by one and in every batch, for each model in production."""
+    with planted_server() as url:
+        code, found = trial(tmp_path, "golden", "--target", url)
+
+    assert (code, found["verdict"]["outcome"]) == (0, "pass")
+    assert [(check["model_id"], check["right"]) for check in found["answers"]] == [
+        ("digits:1", 100), ("digits:1", 10_000), ("geoclimate:1", 100), ("geoclimate:1", 10_000),
+    ]  # fmt: skip
+
+
+def test_wrong_answers_fail_golden(tmp_path: Path) -> None:
+    """A server that is wrong now and then."""
+    with planted_server(wrong=0.1) as url:
+        code, found = trial(tmp_path, "golden", "--target", url, "--model", "digits:1")
+
+    assert (code, [check["model_id"] for check in found["answers"]]) == (1, ["digits:1", "digits:1"])
+    assert found["answers"][0]["right"] < 100

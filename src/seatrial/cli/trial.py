@@ -104,6 +104,30 @@ def open_loop(  # noqa: PLR0913, PLR0917 - one option a choice
 
 
 @app.command()
+def golden(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A model, as name:version; may be given again. [default: all in production]"),
+    ] = None,
+    target: TargetUrl = "",
+    api_key: ApiKey = "",
+    slo: SloFile = "default",
+    out: Out = None,
+    as_json: AsJson = False,  # noqa: FBT002 - typer's flag
+) -> None:
+    """Check known answers: one by one against the record, and in batches of every size."""
+    with _exit_codes():
+        from seatrial.trials import verbs
+        from seatrial.trials.slo.spec import read_slo
+
+        where, used = verbs.find_target(target, api_key, None), read_slo(slo)
+        folder = verbs.new_folder(out)
+        with _progress() as progress:
+            proof = verbs.golden(model or (), where, used, folder, progress)
+        _end(proof, folder, as_json=as_json)
+
+
+@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="The folder of a run.")],
     slo: Annotated[str | None, typer.Option("--slo", help="Grade it anew, by this SLO file.")] = None,

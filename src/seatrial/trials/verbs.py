@@ -10,6 +10,7 @@ from seatrial.contracts.slo import parse_duration
 from seatrial.trials.core.errors import WrongFile
 from seatrial.trials.core.live import Progress
 from seatrial.trials.core.target import Target, read_target_file, read_url
+from seatrial.trials.golden import run_golden
 from seatrial.trials.load.openloop import knee
 from seatrial.trials.load.openloop.engine import OpenLoad, run_open
 from seatrial.trials.load.plans import WAITS, Plan, read_plan
@@ -82,6 +83,16 @@ def open_loop(load: OpenLoad, target: Target, slo: SloUsed, folder: Path, progre
     """
     run = run_open(load, target, folder, progress)
     return _finish(prove(run, read_samples(folder / FILE_NAME), slo), folder)
+
+
+def golden(model_ids: Sequence[str], target: Target, slo: SloUsed, folder: Path, progress: Progress) -> Proof:
+    """Check known answers, one by one and in batches of every size; all files are in `folder`.
+
+    Raises:
+        CouldNotRun: the target cannot be reached, or tells no known answers.
+    """
+    found = run_golden(model_ids, target, folder, progress)
+    return _finish(prove(found.run, read_samples(folder / FILE_NAME), slo, answers=found.answers), folder)
 
 
 def find_knee(load: OpenLoad, target: Target, slo: SloUsed, folder: Path, progress: Progress) -> knee.Knee:

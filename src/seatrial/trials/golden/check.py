@@ -1,0 +1,239 @@
+"""Ask for every known answer, one by one, then in batches of each size; a batch must not change an answer."""
+
+import asyncio
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from seatrial.contracts.proof import AnswerCheck
+from seatrial.contracts.record import Generator, Run, Sample, Subject
+from seatrial.trials.core import probe
+from seatrial.trials.core.client import Client, Clock, client
+from seatrial.trials.core.errors import CouldNotRun
+from seatrial.trials.core.live import Live, Progress
+from seatrial.trials.core.machine import fingerprint
+from seatrial.trials.core.questions import JSON, Question, expect_ok, wrong
+from seatrial.trials.core.target import Target
+from seatrial.trials.measure.records import FILE_NAME, write_samples
+
+TIMEOUT_S = 30.0
+Output = tuple[Any, Any]
+"""The prediction and the confidence of one answer; None for what it has not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """The facts of a run, and what became of each model's known answers."""
+
+    run: Run
+    answers: tuple[AnswerCheck, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Known inputs of a model, their recorded outputs, and by how much each value may differ."""
+
+    model_id: str
+    inputs: tuple[dict[str, Any], ...]
+    outputs: tuple[tuple[float, ...], ...]
+    tolerance: float
+
+
+@dataclass
+class _Tally:
+    """How many answers of one kind were right, and the worst difference among them."""
+
+    cases: int = 0
+    right: int = 0
+    worst: float = 0.0
+    example: str = ""
+
+    def add(self, difference: float, tolerance: float, told: str) -> None:
+        """Count one answer; `told` says what came, should it be wrong."""
+        self.cases += 1
+        self.right += difference <= tolerance
+        self.worst = max(self.worst, difference)
+        if difference > tolerance and not self.example:
+            self.example = told
+
+
+@dataclass
+class _State:
+    """What was asked so far."""
+
+    progress: Progress
+    began: float = field(default_factory=time.time)
+    samples: list[Sample] = field(default_factory=list)
+    failures: int = 0
+
+    def add(self, sample: Sample) -> None:
+        """Keep one request, and tell."""
+        self.samples.append(sample)
+        self.failures += not sample.ok
+        elapsed = time.time() - self.began
+        self.progress(
+            Live(
+                phase="golden answers",
+                elapsed_s=elapsed,
+                duration_s=0.0,
+                users=1,
+                requests=len(self.samples),
+                failures=self.failures,
+                rps=len(self.samples) / max(elapsed, 1.0),
+                p50_ms=None,
+                p95_ms=None,
+                p99_ms=None,
+            )
+        )
+
+
+def run_golden(model_ids: Sequence[str], target: Target, folder: Path, progress: Progress) -> Golden:
+    """Check the known answers of models, or of all in production; records go to `folder`.
+
+    Raises:
+        CouldNotRun: the target accepts no connection, or tells no known answers of a model.
+    """
+    probe.require(target)
+    subjects = probe.models(target)
+    wanted = tuple(model_ids) or tuple(subject.model_id for subject in subjects)
+    if not wanted:
+        raise CouldNotRun(f"{target.url} lists no model in production at /models; name one with --model")
+    known = [_ask_for_known(target, model_id) for model_id in wanted]
+    state = _State(progress)
+    answers = asyncio.run(_check(known, target, state))
+    write_samples(folder / FILE_NAME, state.samples)
+    run = _run(target, state, tuple(subject for subject in subjects if subject.model_id in wanted))
+    return Golden(run, tuple(answers))
+
+
+def _run(target: Target, state: _State, subjects: tuple[Subject, ...]) -> Run:
+    ended = time.time()
+    return Run(
+        verb="golden",
+        plan="golden",
+        target=target.url,
+        started=state.began,
+        ended=ended,
+        duration_s=ended - state.began,
+        generator=Generator(kind="closed loop", processes=1),
+        machine=fingerprint(),
+        subjects=subjects,
+        min_samples=1,
+    )
+
+
+def _ask_for_known(target: Target, model_id: str) -> _Known:
+    body = probe.ask(target, f"/models/{model_id}/golden")
+    try:
+        document = orjson.loads(body or b"")
+        cases = document["cases"]
+        return _Known(
+            model_id,
+            tuple(case["input"] for case in cases),
+            tuple(tuple(case["output"]) for case in cases),
+            float(document["tolerance"]),
+        )
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise CouldNotRun(f"{target.url} tells no known answers of {model_id} at /models/{model_id}/golden") from error
+
+
+async def _check(known: Sequence[_Known], target: Target, state: _State) -> list[AnswerCheck]:
+    found = []
+    async with client(target, Clock.start(), "golden", TIMEOUT_S) as sender:
+        for model in known:
+            singles = [await _ask(sender, state, model, [example], "/predict") for example in model.inputs]
+            alone = [answers[0] for answers in singles]
+            found += [_one_by_one(model, alone), await _in_batches(sender, state, model, alone)]
+    return found
+
+
+def _one_by_one(model: _Known, alone: Sequence[Output]) -> AnswerCheck:
+    tally = _Tally()
+    for index, (expected, received) in enumerate(zip(model.outputs, alone, strict=True)):
+        told = f"case {index}: {_tell(received)}"
+        tally.add(_from_recorded(expected, received), model.tolerance, told)
+    return _answer_check(model, "one by one, against the record", tally)
+
+
+async def _in_batches(sender: Client, state: _State, model: _Known, alone: Sequence[Output]) -> AnswerCheck:
+    tally = _Tally()
+    for size in range(1, len(model.inputs) + 1):
+        for start in range(0, len(model.inputs), size):
+            part = model.inputs[start : start + size]
+            answers = await _ask(sender, state, model, part, "/predict/batch")
+            for index, received in enumerate(answers, start):
+                expected = alone[index]
+                told = f"case {index} in a batch of {len(part)}: {_tell(received)}, alone {_tell(expected)}"
+                tally.add(_apart(expected, received), model.tolerance, told)
+    return _answer_check(model, "in batches of every size, against alone", tally)
+
+
+def _tell(output: Output) -> str:
+    return f"{output[0]}" if output[1] is None else f"{output[0]} ({output[1]})"
+
+
+def _answer_check(model: _Known, check: str, tally: _Tally) -> AnswerCheck:
+    return AnswerCheck(
+        model_id=model.model_id,
+        check=check,
+        cases=tally.cases,
+        right=tally.right,
+        worst=min(tally.worst, 1e308),
+        tolerance=model.tolerance,
+        example=tally.example,
+    )
+
+
+def _from_recorded(expected: Sequence[float], received: Output) -> float:
+    """How far an answer is from the record: a number, or the confidence of a class; another class is infinitely far."""
+    prediction, confidence = received
+    if len(expected) == 1:
+        return _gap(expected[0], prediction)
+    best = max(range(len(expected)), key=expected.__getitem__)
+    return _gap(expected[best], confidence) if prediction == best else math.inf
+
+
+def _apart(expected: Output, received: Output) -> float:
+    """How far two answers of the target are from each other."""
+    if expected[1] is None:
+        return _gap(expected[0], received[0])
+    return _gap(expected[1], received[1]) if expected[0] == received[0] else math.inf
+
+
+def _gap(expected: object, received: object) -> float:
+    numbers = (int, float)
+    if not isinstance(expected, numbers) or not isinstance(received, numbers) or isinstance(received, bool):
+        return math.inf
+    return abs(expected - received) if math.isfinite(received) else math.inf
+
+
+async def _ask(
+    sender: Client, state: _State, model: _Known, examples: Sequence[dict[str, Any]], path: str
+) -> list[Output]:
+    """The answers to some examples; of a failed request, nothing for each."""
+    kept: list[Output] = []
+    single = path == "/predict"
+    body = orjson.dumps({"model_id": model.model_id, "data": examples[0] if single else list(examples)})
+
+    def check(status: int, answer: bytes) -> str:
+        if fault := expect_ok(status, answer):
+            return fault
+        kept.extend(_outputs(orjson.loads(answer), single=single))
+        return "" if len(kept) == len(examples) else wrong("predictions", len(examples), len(kept))
+
+    sample = await sender.ask(Question(f"POST {path}", "POST", path, check, body, model.model_id, JSON))
+    state.add(sample)
+    return kept if len(kept) == len(examples) else [(None, None)] * len(examples)
+
+
+def _outputs(document: dict[str, Any], *, single: bool) -> Iterator[Output]:
+    if single:
+        yield document.get("prediction"), document.get("confidence")
+        return
+    predictions = document.get("predictions") or []
+    yield from zip(predictions, document.get("confidences") or [None] * len(predictions), strict=False)
