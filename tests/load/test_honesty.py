@@ -67,6 +67,7 @@ def test_a_rare_fault_is_not_proven_with_fewer(tmp_path: Path, fault: dict[str, 
     assert (code, found["verdict"]["outcome"]) == (3, "not proven")
 
 
+@pytest.mark.long
 def test_a_stall_shows_in_an_open_loop(tmp_path: Path) -> None:
     """10 s without answers: who was due then waited, and the p99 says so."""
     code, found = open_loop(tmp_path, ("--rate", "100", "--duration", "20s"), stall_at=5, stall_for=10)
@@ -86,6 +87,7 @@ def test_a_stall_shows_in_a_closed_loop(tmp_path: Path) -> None:
     assert total["corrected"]["p95_ms"] >= 10 * total["measured"]["p90_ms"]
 
 
+@pytest.mark.long
 def test_memory_growth_is_found(tmp_path: Path) -> None:
     """Where the target serves its memory: 100 kB a request on top of 100 MB."""
     code, found = open_loop(tmp_path, ENOUGH, grow=100_000)

@@ -128,6 +128,33 @@ def golden(
 
 
 @app.command()
+def bench(  # noqa: PLR0913, PLR0917 - one option a choice
+    target: TargetUrl = "",
+    against: Annotated[str, typer.Option(help="URL of the champion, measured in turn with the target.")] = "",
+    target_file: TargetFile = None,
+    api_key: ApiKey = "",
+    slo: SloFile = "default",
+    out: Out = None,
+    pairs: Annotated[int, typer.Option(min=1, max=1000, help="Pairs of blocks; fewer than 10 cannot pass.")] = 10,
+    block: Annotated[str, typer.Option(help="How long each block takes.")] = "5s",
+    as_json: AsJson = False,  # noqa: FBT002 - typer's flag
+) -> None:
+    """Benchmark the endpoints; with --against, say whether the target is slower than the champion."""
+    with _exit_codes():
+        from seatrial.trials import verbs
+        from seatrial.trials.bench import BenchOptions
+        from seatrial.trials.slo.spec import read_slo
+
+        where, used = verbs.find_target(target, api_key, target_file), read_slo(slo)
+        champion = verbs.find_target(against, api_key, target_file) if against else None
+        options = BenchOptions(pairs, verbs.seconds(block))
+        folder = verbs.new_folder(out)
+        with _progress() as progress:
+            proof = verbs.bench(where, champion, used, folder, options, progress)
+        _end(proof, folder, as_json=as_json)
+
+
+@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="The folder of a run.")],
     slo: Annotated[str | None, typer.Option("--slo", help="Grade it anew, by this SLO file.")] = None,

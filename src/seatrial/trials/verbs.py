@@ -7,6 +7,7 @@ from pathlib import Path
 
 from seatrial.contracts.proof import Proof, SloUsed
 from seatrial.contracts.slo import parse_duration
+from seatrial.trials.bench import BenchOptions, run_bench
 from seatrial.trials.core.errors import WrongFile
 from seatrial.trials.core.live import Progress
 from seatrial.trials.core.target import Target, read_target_file, read_url
@@ -93,6 +94,18 @@ def golden(model_ids: Sequence[str], target: Target, slo: SloUsed, folder: Path,
     """
     found = run_golden(model_ids, target, folder, progress)
     return _finish(prove(found.run, read_samples(folder / FILE_NAME), slo, answers=found.answers), folder)
+
+
+def bench(
+    target: Target, champion: Target | None, slo: SloUsed, folder: Path, options: BenchOptions, progress: Progress
+) -> Proof:
+    """Run the benchmarks, against a champion if there is one; all files are in `folder`.
+
+    Raises:
+        CouldNotRun: a target cannot be reached.
+    """
+    found = run_bench(target, champion, slo.document, folder, options, progress)
+    return _finish(prove(found.run, read_samples(folder / FILE_NAME), slo, found.comparisons), folder)
 
 
 def find_knee(load: OpenLoad, target: Target, slo: SloUsed, folder: Path, progress: Progress) -> knee.Knee:

@@ -47,8 +47,10 @@ def fold(samples: Iterable[Sample], run: Run) -> Measures:
         settled = [sample for sample in group if sample.intended >= begin]
         measured[name], corrected[name] = _distributions(settled, intervals)
     endpoints = tuple(
-        _measure(name, by_endpoint[name], begin, seconds, (measured[name], corrected[name]))
-        for name in sorted(by_endpoint)
+        _measure(
+            name, group, begin, _span(group) if run.verb == "bench" else seconds, (measured[name], corrected[name])
+        )
+        for name, group in sorted(by_endpoint.items())
     )
     whole = merged(measured), merged(corrected)
     return Measures(
@@ -106,6 +108,11 @@ def _measure(
         measured=histograms[0].summary(),
         corrected=histograms[1].summary(),
     )
+
+
+def _span(samples: Sequence[Sample]) -> float:
+    """Seconds from the first request of a benchmark to its last answer: benchmarks come one after the other."""
+    return max(sample.start + sample.latency_ms / 1000 for sample in samples) - samples[0].start
 
 
 def _expected_rps(steady: Sequence[Sample], run: Run, begin: float) -> float | None:

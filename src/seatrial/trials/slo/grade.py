@@ -68,7 +68,7 @@ def _scope(endpoint: str | None, measures: Measures) -> Measure | None:
 
 def _judge(objective: Objective, reading: Reading, samples: int, needed: int) -> tuple[GradeName, str]:
     if not (objective.target or objective.acceptable):
-        return "unverifiable", "no limit is stated"
+        return "unverifiable", "stated against a champion only" if objective.versus_champion else "no limit is stated"
     if reading.absent == "not measured" and reading.value is None:
         return "not measured", reading.reason
     if samples < needed:

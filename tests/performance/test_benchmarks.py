@@ -1,0 +1,86 @@
+"""The benchmarks against the floors: the one place where a test depends on time, and what it asserts is the verdict."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.fakes.planted import planted_server
+from tests.live import PYTHON, server_process
+
+pytestmark = pytest.mark.performance
+
+
+def bench(folder: Path, *arguments: str) -> tuple[int, Any]:
+    """The exit code and the report of `seatrial trial bench`."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("SEATRIAL_")}
+    variables.pop("COVERAGE_PROCESS_CONFIG", None)  # which would be measured too
+    command = [*PYTHON, "trial", "bench", *arguments, "--json", "--out", "run"]
+    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Any:  # noqa: ANN401 - a JSON document
+    """The report of a real server."""
+    folder = tmp_path_factory.mktemp("bench")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        with server_process(folder) as server:
+            code, report = bench(folder, "--target", server.url)
+    assert code == 0, report["verdict"]
+    return report
+
+
+class TestPerformanceBenchmarks:
+    """`seatrial trial bench` of a real server, graded by the floors."""
+
+    @pytest.mark.parametrize("name", ["GET /health", "GET /models", "GET /metrics", "POST /predict"])
+    def test_endpoint(self, found: Any, name: str) -> None:  # noqa: ANN401 - a JSON document
+        """Mean and p95 of each endpoint hold what is acceptable, from 300 requests."""
+        grades = {grade["sli"]: grade for grade in found["grades"] if grade["endpoint"] == name}
+
+        assert {grades[sli]["grade"] for sli in ("mean_ms", "p95_ms")} <= {"target", "acceptable"}
+        assert grades["p95_ms"]["samples"] == 300
+
+    @pytest.mark.parametrize(
+        ("name", "requests"), [("concurrent requests", 300), ("POST /predict/batch", 300), ("consistency", 300)]
+    )
+    def test_nothing_fails(self, found: Any, name: str, requests: int) -> None:  # noqa: ANN401 - a JSON document
+        """From ten callers at once, in batches, and the same one again and again."""
+        (row,) = [row for row in found["endpoints"] if row["name"] == name]
+
+        assert (row["requests"], row["failures"]) == (requests, 0)
+
+    @pytest.mark.parametrize(("name", "sli"), [("throughput", "rps"), ("consistency", "variation")])
+    def test_measure(self, found: Any, name: str, sli: str) -> None:  # noqa: ANN401 - a JSON document
+        """Throughput and consistency hold what is acceptable."""
+        (grade,) = [grade for grade in found["grades"] if (grade["endpoint"], grade["sli"]) == (name, sli)]
+
+        assert grade["grade"] in {"target", "acceptable"}
+
+
+BASE_MS = 2.0
+
+
+@pytest.mark.parametrize(
+    ("slower", "code"),
+    [
+        pytest.param(0.0, 0, marks=pytest.mark.long),
+        pytest.param(0.03, 0, marks=pytest.mark.long),
+        (0.25, 1),
+    ],
+)
+def test_the_champion_is_compared(tmp_path: Path, slower: float, code: int) -> None:
+    """The same server twice, and one 3 % slower, pass a limit of 10 %; one 25 % slower fails."""
+    with (
+        planted_server(service_ms=BASE_MS) as champion,
+        planted_server(service_ms=BASE_MS * (1 + slower)) as candidate,
+    ):
+        found, report = bench(tmp_path, "--target", candidate, "--against", champion, "--block", "1s")
+
+    assert found == code, report["verdict"]["reasons"]
+    assert {item["outcome"] for item in report["comparisons"]} == {"fail" if code else "pass"}
