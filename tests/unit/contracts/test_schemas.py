@@ -4,7 +4,7 @@ import json
 import tomllib
 from importlib.resources import files
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 from tests.fakes.runs import ANSWER, closed_loop, run, stalled
 

@@ -16,7 +16,9 @@ LIMIT = 1.1
 def simulated(true_ratio: float, seed: int) -> str:
     """The outcome of ten pairs whose blocks share a drifting mood of the machine, each with 3 % noise of its own."""
     chance = random.Random(seed)  # noqa: S311 - a simulation
-    champion, candidate, mood = [], [], 0.0
+    champion: list[float] = []
+    candidate: list[float] = []
+    mood = 0.0
     for _ in range(PAIRS):
         for blocks, latency in ((champion, 4.0), (candidate, 4.0 * true_ratio)):
             mood = 0.9 * mood + chance.gauss(0, 0.02)
