@@ -5,6 +5,7 @@
 
 import argparse
 import asyncio
+import os
 import random
 import subprocess
 import sys
@@ -36,6 +37,7 @@ class Planted:
     hang: float = 0.0
     batch_dependent: float = 0.0
     grow: float = 0.0
+    die_after: float = 0.0
 
     def __post_init__(self) -> None:
         self.chance = random.Random(7)  # noqa: S311 - which request fails, not cryptography
@@ -48,6 +50,8 @@ class Planted:
         """The answer to one prediction, or None for never; and how many seconds to hold it back."""
         now = time.perf_counter()
         self.began = self.began or now
+        if self.die_after and now - self.began > self.die_after:
+            os._exit(1)
         self.memory += self.grow
         self._work(now)
         drawn = self.chance.random()

@@ -2,12 +2,13 @@
 
 import asyncio
 import random
+import resource
 import threading
 import time
 from collections import deque
 from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,11 +29,17 @@ from seatrial.trials.measure.records import FILE_NAME, encode, read_samples, wri
 
 MOST_IN_FLIGHT = 4096
 """Requests that may wait for answers at once; more of them wait to be sent, and are late."""
+SPARE_FILES = 64
+"""Open files that are left for other things than connections."""
 LATE_S = 0.001
+TICK_S = 0.0004
+"""The shortest time between two looks at the clock: what is due in between is sent together, late by as much."""
 LOOK_S = 0.25
 BEAT_S = 1.0
 MEMORY_S = 5.0
 WINDOW_S = 5.0
+SHOWN = 1000
+"""Latencies that the figures of a run that goes on are made of: more would hold up what is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,9 @@ class _State:
     clock: Clock
     records: BinaryIO
     began: float = 0.0
+    room: int = MOST_IN_FLIGHT
     in_flight: int = 0
+    due: int = 0
     sent: int = 0
     failures: int = 0
     late: int = 0
@@ -64,6 +73,7 @@ class _State:
     recent: deque[tuple[float, float]] = field(default_factory=deque)
     beats: list[Beat] = field(default_factory=list)
     memory: list[MemoryReading] = field(default_factory=list)
+    faults: set[str] = field(default_factory=set)
 
 
 def run_open(load: OpenLoad, target: Target, folder: Path, progress: Progress) -> Run:
@@ -92,6 +102,7 @@ def run_open(load: OpenLoad, target: Target, folder: Path, progress: Progress) -
         cpu=sum(cpu) / len(cpu) if cpu else None,
         steal=before.steal_until(after) if before and after else None,
         late_starts=state.late,
+        faults=tuple(sorted(state.faults)),
     )
     started = state.clock.at(state.began)
     return Run(
@@ -103,7 +114,7 @@ def run_open(load: OpenLoad, target: Target, folder: Path, progress: Progress) -
         duration_s=load.duration_s,
         generator=generator,
         machine=fingerprint(),
-        offered_rps=load.rate,
+        offered_rps=state.due / load.duration_s,
         beats=tuple(state.beats),
         memory=tuple(state.memory),
         subjects=subjects,
@@ -127,22 +138,35 @@ async def _measure(
 ) -> tuple[float, _State]:
     progress(_live(_State(Clock.start(), records), load, "measuring the generator"))
     ceiling = await measure_ceiling(questions[0].question)
-    state = _State(Clock.start(), records)
+    state = _State(Clock.start(), records, room=_room(load.most_in_flight))
     async with client(target, state.clock, "open", load.timeout_s) as sender, without_garbage_collection():
         state.began = time.perf_counter()
         watching = [asyncio.create_task(_beat(state)), asyncio.create_task(_read_memory(state, target))]
         telling = asyncio.create_task(_tell(state, load, progress))
-        await _send(state, load, sender, _drawn(questions, load.seed))
-        while state.tasks:
-            await asyncio.wait(state.tasks)
-        for task in (*watching, telling):
-            task.cancel()
-        await asyncio.gather(*watching, telling, return_exceptions=True)
+        try:
+            await _send(state, load, sender, _drawn(questions, load.seed))
+            while state.tasks:
+                await asyncio.wait(state.tasks)
+        finally:
+            state.backlog.clear()
+            unfinished = (*watching, telling, *state.tasks)
+            for task in unfinished:
+                task.cancel()
+            await asyncio.gather(*unfinished, return_exceptions=True)
     return ceiling, state
 
 
+def _room(most: int) -> int:
+    """How many requests may wait at once: our own limit of open files must not look like a fault of the target."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return most
+    return max(1, min(most, limit - psutil.Process().num_fds() - SPARE_FILES))
+
+
 def _drawn(questions: Sequence[Weighted], seed: int) -> Iterator[Question]:
-    chance = random.Random(seed)  # noqa: S311 - which question comes next, not cryptography
+    # a stream of its own: with that of the arrivals, which question comes would follow from the gap before it
+    chance = random.Random(f"questions {seed}")  # noqa: S311 - which question comes next, not cryptography
     asked, weights = [item.question for item in questions], list(accumulate(item.weight for item in questions))
     while True:
         yield from chance.choices(asked, cum_weights=weights, k=1000)
@@ -152,25 +176,29 @@ async def _send(state: _State, load: OpenLoad, sender: Client, questions: Iterat
     """Start each request when it is due. A thread keeps the time: the loop's own timers are a millisecond coarse."""
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
+    stopped = threading.Event()
 
     def start(due_by_now: list[float]) -> None:
-        lag_ms = (time.perf_counter() - due_by_now[0]) * 1000
-        state.lags_ms.append(lag_ms)
+        now = time.perf_counter()
+        state.due += len(due_by_now)
         for due in due_by_now:
+            state.lags_ms.append((now - due) * 1000)
             state.backlog.append((due, next(questions)))
-        _start_waiting(state, load, sender)
+        _start_waiting(state, sender)
 
     def keep_time() -> None:
         waiting: list[float] = []
+        woken = 0.0
         for offset in due_times(load.arrivals, load.rate, load.duration_s, load.seed):
             due = state.began + offset
-            ahead = due - time.perf_counter()
-            if ahead > 0 and waiting:
-                loop.call_soon_threadsafe(start, waiting)
-                waiting = []
-                ahead = due - time.perf_counter()
-            if ahead > 0:
-                time.sleep(ahead)
+            if due > time.perf_counter():
+                if waiting:
+                    loop.call_soon_threadsafe(start, waiting)
+                    waiting = []
+                ahead = max(due, woken + TICK_S) - time.perf_counter()
+                if ahead > 0 and stopped.wait(ahead):
+                    return
+                woken = time.perf_counter()
             waiting.append(due)
         if waiting:
             loop.call_soon_threadsafe(start, waiting)
@@ -178,26 +206,32 @@ async def _send(state: _State, load: OpenLoad, sender: Client, questions: Iterat
 
     thread = threading.Thread(target=keep_time, name="arrivals", daemon=True)
     thread.start()
-    await done.wait()
-    thread.join()
+    try:
+        await done.wait()
+    finally:
+        stopped.set()
+        thread.join()
 
 
-def _start_waiting(state: _State, load: OpenLoad, sender: Client) -> None:
+def _start_waiting(state: _State, sender: Client) -> None:
     """Send what is due, as long as there is room."""
-    while state.backlog and state.in_flight < load.most_in_flight:
+    while state.backlog and state.in_flight < state.room:
         due, question = state.backlog.popleft()
         state.in_flight += 1
-        task = asyncio.ensure_future(_ask(state, load, sender, question, due))
+        task = asyncio.ensure_future(_ask(state, sender, question, due))
         state.tasks.add(task)
         task.add_done_callback(state.tasks.discard)
 
 
-async def _ask(state: _State, load: OpenLoad, sender: Client, question: Question, due: float) -> None:
-    sample = await sender.ask(question, due)
-    state.in_flight -= 1
-    _count(state, sample)
+async def _ask(state: _State, sender: Client, question: Question, due: float) -> None:
+    try:
+        _count(state, await sender.ask(question, due))
+    except Exception as error:  # noqa: BLE001 - a request that left no record must not go unseen
+        state.faults.add(f"{question.endpoint} was not recorded: {type(error).__name__}: {error}"[:200])
+    finally:
+        state.in_flight -= 1
     if state.backlog:
-        _start_waiting(state, load, sender)
+        _start_waiting(state, sender)
 
 
 def _count(state: _State, sample: Sample) -> None:
@@ -219,9 +253,10 @@ async def _beat(state: _State) -> None:
 async def _read_memory(state: _State, target: Target) -> None:
     while True:
         found = await asyncio.to_thread(probe.memory, target)
-        if found is None:
+        if found is not None:
+            state.memory.append(MemoryReading(time=time.time(), bytes=found))
+        elif not state.memory:  # it is not served; later on, a reading may be missing while the target is busy
             return
-        state.memory.append(MemoryReading(time=time.time(), bytes=found))
         await asyncio.sleep(MEMORY_S)
 
 
@@ -235,7 +270,8 @@ def _live(state: _State, load: OpenLoad, phase: str) -> Live:
     now = time.time()
     while state.recent and state.recent[0][0] < now - WINDOW_S:
         state.recent.popleft()
-    latencies = [latency for _, latency in state.recent]
+    every = len(state.recent) // SHOWN + 1
+    latencies = [latency for _, latency in islice(state.recent, 0, None, every)]
     p50, p95, p99 = np.percentile(latencies, (50, 95, 99)).tolist() if latencies else (None, None, None)
     elapsed = time.perf_counter() - state.began if state.began else 0.0
     return Live(
@@ -245,7 +281,7 @@ def _live(state: _State, load: OpenLoad, phase: str) -> Live:
         users=state.in_flight,
         requests=state.sent,
         failures=state.failures,
-        rps=len(latencies) / min(WINDOW_S, max(elapsed, 1.0)),
+        rps=len(state.recent) / min(WINDOW_S, max(elapsed, 1.0)),
         p50_ms=p50,
         p95_ms=p95,
         p99_ms=p99,
