@@ -13,7 +13,7 @@ from seatrial.contracts.proof import COULD_NOT_RUN, EXIT_CODES, USAGE_ERROR
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from seatrial.contracts.proof import Proof
+    from seatrial.contracts.proof import Proof, SloUsed
     from seatrial.trials.core.live import Live, Progress
 
 app = typer.Typer(
@@ -56,13 +56,11 @@ def load(  # noqa: PLR0913, PLR0917 - one option a choice
     """Run a load plan: users of a closed loop, who think, ask and wait for the answer."""
     with _exit_codes():
         from seatrial.trials import verbs
-        from seatrial.trials.slo.spec import read_slo
 
         names = tuple(name.strip() for name in classes.split(",") if name.strip())
         options = verbs.LoadOptions(users, duration, names, processes)
-        where, used = verbs.find_target(target, api_key, target_file), read_slo(slo)
-        folder = verbs.new_folder(out)
-        with _progress() as progress:
+        where = verbs.find_target(target, api_key, target_file)
+        with _run(slo, out) as (used, folder, progress):
             proof = verbs.load(plan, where, used, folder, options, progress)
         _end(proof, folder, as_json=as_json)
 
@@ -87,12 +85,10 @@ def open_loop(  # noqa: PLR0913, PLR0917 - one option a choice
         from seatrial.trials import verbs
         from seatrial.trials.load.openloop.arrivals import read_arrivals
         from seatrial.trials.load.openloop.engine import OpenLoad
-        from seatrial.trials.slo.spec import read_slo
 
         load = OpenLoad(rate, verbs.seconds(duration), read_arrivals(arrivals), timeout, seed)
-        where, used = verbs.find_target(target, api_key, target_file), read_slo(slo)
-        folder = verbs.new_folder(out)
-        with _progress() as progress:
+        where = verbs.find_target(target, api_key, target_file)
+        with _run(slo, out) as (used, folder, progress):
             if find_knee:
                 knee = verbs.find_knee(load, where, used, folder, progress)
             else:
@@ -118,11 +114,9 @@ def golden(
     """Check known answers: one by one against the record, and in batches of every size."""
     with _exit_codes():
         from seatrial.trials import verbs
-        from seatrial.trials.slo.spec import read_slo
 
-        where, used = verbs.find_target(target, api_key, None), read_slo(slo)
-        folder = verbs.new_folder(out)
-        with _progress() as progress:
+        where = verbs.find_target(target, api_key, None)
+        with _run(slo, out) as (used, folder, progress):
             proof = verbs.golden(model or (), where, used, folder, progress)
         _end(proof, folder, as_json=as_json)
 
@@ -143,13 +137,11 @@ def bench(  # noqa: PLR0913, PLR0917 - one option a choice
     with _exit_codes():
         from seatrial.trials import verbs
         from seatrial.trials.bench import BenchOptions
-        from seatrial.trials.slo.spec import read_slo
 
-        where, used = verbs.find_target(target, api_key, target_file), read_slo(slo)
+        where = verbs.find_target(target, api_key, target_file)
         champion = verbs.find_target(against, api_key, target_file) if against else None
         options = BenchOptions(pairs, verbs.seconds(block))
-        folder = verbs.new_folder(out)
-        with _progress() as progress:
+        with _run(slo, out) as (used, folder, progress):
             proof = verbs.bench(where, champion, used, folder, options, progress)
         _end(proof, folder, as_json=as_json)
 
@@ -195,6 +187,17 @@ def _exit_codes() -> Iterator[None]:
     except CouldNotRun as error:
         typer.echo(f"seatrial: could not run: {error}", err=True)
         raise typer.Exit(COULD_NOT_RUN) from error
+
+
+@contextmanager
+def _run(slo: str, out: Path | None) -> Iterator[tuple["SloUsed", Path, "Progress"]]:
+    """What every run needs: the SLO file, a new folder, and somebody to tell."""
+    from seatrial.trials import verbs
+    from seatrial.trials.slo.spec import read_slo
+
+    used, folder = read_slo(slo), verbs.new_folder(out)
+    with _progress() as progress:
+        yield used, folder, progress
 
 
 def _end(proof: "Proof", folder: Path, *, as_json: bool) -> None:

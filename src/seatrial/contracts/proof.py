@@ -1,6 +1,6 @@
 """What a run showed: its measures, their grades against an SLO file, and the verdict; the whole is `proof.json`."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
@@ -206,7 +206,7 @@ class Statement:
     type: Literal["https://in-toto.io/Statement/v1"] = Field("https://in-toto.io/Statement/v1", alias="_type")
     subject: tuple[ResourceDescriptor, ...]
     predicate_type: Literal["urn:seatrial:proof:v1"] = Field("urn:seatrial:proof:v1", alias="predicateType")
-    predicate: Annotated[Proof, Field()]
+    predicate: Proof
 
 
 statement_adapter: TypeAdapter[Statement] = TypeAdapter(Statement)

@@ -9,16 +9,15 @@ from itertools import count, cycle
 from pathlib import Path
 
 import numpy as np
-import uvloop
 
 from seatrial.contracts.proof import Comparison, Outcome
 from seatrial.contracts.record import Generator, Run, Sample
 from seatrial.contracts.slo import Objective, Slo, parse_change
 from seatrial.trials.bench.suite import Benchmark, benchmarks
 from seatrial.trials.core import probe
-from seatrial.trials.core.client import Client, Clock, client, measure_ceiling, without_garbage_collection
-from seatrial.trials.core.live import Live, Progress
-from seatrial.trials.core.machine import cpu_times, fingerprint
+from seatrial.trials.core.client import Client, Clock, client, measure_ceiling, run, without_garbage_collection
+from seatrial.trials.core.live import Progress, Window
+from seatrial.trials.core.machine import cpu_times, fingerprint, steal_since
 from seatrial.trials.core.target import Target
 from seatrial.trials.measure.histogram import Histogram
 from seatrial.trials.measure.records import FILE_NAME, write_samples
@@ -59,13 +58,17 @@ class _State:
     a: Blocks = field(default_factory=lambda: defaultdict(list))
     b: Blocks = field(default_factory=lambda: defaultdict(list))
     ceiling: float | None = None
+    window: Window = field(default_factory=Window)
+
+    def add(self, samples: Sequence[Sample]) -> None:
+        """Keep the requests of a benchmark."""
+        self.samples += samples
+        for sample in samples:
+            self.window.add(sample.start, sample.latency_ms, ok=sample.ok)
 
     def tell(self, phase: str) -> None:
         """Say what is being measured."""
-        now = time.time() - self.began
-        done = len(self.samples)
-        failures = sum(not sample.ok for sample in self.samples)
-        self.progress(Live(phase, now, 0.0, 0, done, failures, done / max(now, 1.0), None, None, None))
+        self.progress(self.window.live(phase, time.time() - self.began))
 
 
 def run_bench(
@@ -81,17 +84,16 @@ def run_bench(
     stated = [item for item in slo.objective if item.versus_champion and item.applies_to("bench")]
     state = _State(progress)
     before = cpu_times()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_measure(state, target, champion, stated, options))
+    run(_measure(state, target, champion, stated, options))
     write_samples(folder / FILE_NAME, state.samples)
-    after, ended = cpu_times(), time.time()
+    ended = time.time()
     generator = Generator(
         kind="closed loop",
         processes=1,
         ceiling_rps=state.ceiling,
-        steal=before.steal_until(after) if before and after else None,
+        steal=steal_since(before),
     )
-    run = Run(
+    facts = Run(
         verb="bench",
         plan="bench",
         target=target.url,
@@ -104,7 +106,7 @@ def run_bench(
         changed=(f"against {champion.url}",) if champion else (),
         min_samples=1,
     )
-    return Bench(run, tuple(_compared(item, state) for item in stated) if champion else ())
+    return Bench(facts, tuple(_compared(item, state) for item in stated) if champion else ())
 
 
 async def _measure(
@@ -117,7 +119,7 @@ async def _measure(
         for benchmark in suite:
             state.tell(benchmark.name)
             await _run(sender, Benchmark(benchmark.name, benchmark.questions, WARM_UP))
-            state.samples += await _run(sender, benchmark)
+            state.add(await _run(sender, benchmark))
         if champion:
             async with client(champion, clock, "bench", TIMEOUT_S) as other:
                 wanted = {item.endpoint for item in stated}

@@ -3,11 +3,13 @@
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import aiohttp
+import uvloop
 from yarl import URL
 
 from seatrial.contracts.record import Sample
@@ -15,6 +17,7 @@ from seatrial.trials.core.noop import noop_server
 from seatrial.trials.core.questions import Question, expect_ok
 from seatrial.trials.core.target import Target
 
+T = TypeVar("T")
 CEILING_S = 1.0
 CEILING_CLIENTS = 32
 
@@ -103,6 +106,12 @@ async def client(target: Target, clock: Clock, user: str, timeout_s: float) -> A
         headers=target.headers,
     ) as session:
         yield Client(session, target.url, clock, user, timeout_s)
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a generator's coroutine to its end, on uvloop, which comes with the server."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
 
 
 @asynccontextmanager

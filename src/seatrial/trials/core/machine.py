@@ -50,6 +50,12 @@ class CpuTimes:
         return max(0.0, (later.stolen - self.stolen) / passed) if passed > 0 else 0.0
 
 
+def steal_since(before: CpuTimes | None) -> float | None:
+    """The share of the machine's time since a reading that was stolen; None where the system does not tell."""
+    after = cpu_times()
+    return before.steal_until(after) if before and after else None
+
+
 def cpu_times() -> CpuTimes | None:
     """A reading of the machine's CPU times; None where the system does not tell stolen time."""
     times = psutil.cpu_times()

@@ -2,15 +2,18 @@
 
 import http.client
 import ssl
+import time
 from urllib.parse import urlsplit
 
 import orjson
 
-from seatrial.contracts.record import Subject
+from seatrial.contracts.record import MemoryReading, Subject
 from seatrial.trials.core.errors import CouldNotRun
 from seatrial.trials.core.target import Target, subjects_of
 
 TIMEOUT_S = 5.0
+MEMORY_S = 5.0
+"""Seconds between two readings of a target's memory."""
 MEMORY = b"process_resident_memory_bytes "
 
 
@@ -79,3 +82,27 @@ def memory(target: Target) -> float | None:
         return sum(map(float, values)) if values else None
     except ValueError:
         return None
+
+
+class MemoryWatch:
+    """Reads the memory of a target now and then; not again where the first answer had none.
+
+    Later on a reading may be missing, while the target is busy.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.readings: list[MemoryReading] = []
+        self.served = True
+        self._target = target
+        self._due = 0.0
+
+    def read_if_due(self) -> None:
+        """Ask, if the last time was long enough ago."""
+        if not self.served or time.monotonic() < self._due:
+            return
+        found = memory(self._target)
+        self._due = time.monotonic() + MEMORY_S
+        if found is not None:
+            self.readings.append(MemoryReading(time=time.time(), bytes=found))
+        elif not self.readings:
+            self.served = False

@@ -87,12 +87,14 @@ def metrics() -> Question:
     return Question("GET /metrics", "GET", "/metrics", _expect_metrics)
 
 
+@cache
 def predictions(name: str) -> tuple[Question, ...]:
     """The known inputs of a bundled model, one by one; the answer must be the recorded one, within its tolerance."""
     model = bundled(name)
     return tuple(_predict(model, case) for case in model.golden.cases)
 
 
+@cache
 def blank_digits() -> tuple[Question, Question]:
     """An image without ink and one that is all ink: any digit is right, if confidence is a probability."""
 
@@ -130,17 +132,23 @@ def read_json(status: int, body: bytes) -> tuple[Any, str]:
 def difference(model: BundledModel, case: GoldenCase, prediction: object, confidence: object) -> float:
     """How far an answer is from the recorded one, in the units of the model's tolerance; infinite for a wrong class."""
     if not model.manifest.output.classes:
-        return _gap(case.output[0], prediction)
-    best = max(range(len(case.output)), key=case.output.__getitem__)
+        return gap(case.output[0], prediction)
+    best = likeliest(case.output)
     if isinstance(prediction, bool) or prediction != model.manifest.output.classes[best]:
         return math.inf
-    return _gap(case.output[best], confidence)
+    return gap(case.output[best], confidence)
 
 
-def _gap(expected: float, received: object) -> float:
-    if isinstance(received, bool) or not isinstance(received, int | float) or not math.isfinite(received):
+def likeliest(output: Sequence[float]) -> int:
+    """The index of the class with the highest probability."""
+    return max(range(len(output)), key=output.__getitem__)
+
+
+def gap(expected: object, received: object) -> float:
+    """How far two numbers are apart; infinitely, where one is missing or no finite number."""
+    if isinstance(received, bool) or not isinstance(received, int | float) or not isinstance(expected, int | float):
         return math.inf
-    return abs(received - expected)
+    return abs(received - expected) if math.isfinite(received) else math.inf
 
 
 def _predict(model: BundledModel, case: GoldenCase) -> Question:
@@ -224,5 +232,5 @@ def _compare(
 def _tell(model: BundledModel, case: GoldenCase) -> str:
     if not model.manifest.output.classes:
         return f"{case.output[0]} +- {model.golden.tolerance}"
-    best = max(range(len(case.output)), key=case.output.__getitem__)
+    best = likeliest(case.output)
     return f"{model.manifest.output.classes[best]} ({case.output[best]:.6f} +- {model.golden.tolerance})"

@@ -1,6 +1,5 @@
 """Ask for every known answer, one by one, then in batches of each size; a batch must not change an answer."""
 
-import asyncio
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -13,11 +12,11 @@ import orjson
 from seatrial.contracts.proof import AnswerCheck
 from seatrial.contracts.record import Generator, Run, Sample, Subject
 from seatrial.trials.core import probe
-from seatrial.trials.core.client import Client, Clock, client
+from seatrial.trials.core.client import Client, Clock, client, run
 from seatrial.trials.core.errors import CouldNotRun
-from seatrial.trials.core.live import Live, Progress
+from seatrial.trials.core.live import Progress, Window
 from seatrial.trials.core.machine import fingerprint
-from seatrial.trials.core.questions import JSON, Question, expect_ok, wrong
+from seatrial.trials.core.questions import JSON, Question, expect_ok, gap, likeliest, wrong
 from seatrial.trials.core.target import Target
 from seatrial.trials.measure.records import FILE_NAME, write_samples
 
@@ -69,27 +68,13 @@ class _State:
     progress: Progress
     began: float = field(default_factory=time.time)
     samples: list[Sample] = field(default_factory=list)
-    failures: int = 0
+    window: Window = field(default_factory=Window)
 
     def add(self, sample: Sample) -> None:
         """Keep one request, and tell."""
         self.samples.append(sample)
-        self.failures += not sample.ok
-        elapsed = time.time() - self.began
-        self.progress(
-            Live(
-                phase="golden answers",
-                elapsed_s=elapsed,
-                duration_s=0.0,
-                users=1,
-                requests=len(self.samples),
-                failures=self.failures,
-                rps=len(self.samples) / max(elapsed, 1.0),
-                p50_ms=None,
-                p95_ms=None,
-                p99_ms=None,
-            )
-        )
+        self.window.add(sample.start, sample.latency_ms, ok=sample.ok)
+        self.progress(self.window.live("golden answers", time.time() - self.began, users=1))
 
 
 def run_golden(model_ids: Sequence[str], target: Target, folder: Path, progress: Progress) -> Golden:
@@ -105,10 +90,10 @@ def run_golden(model_ids: Sequence[str], target: Target, folder: Path, progress:
         raise CouldNotRun(f"{target.url} lists no model in production at /models; name one with --model")
     known = [_ask_for_known(target, model_id) for model_id in wanted]
     state = _State(progress)
-    answers = asyncio.run(_check(known, target, state))
+    answers = run(_check(known, target, state))
     write_samples(folder / FILE_NAME, state.samples)
-    run = _run(target, state, tuple(subject for subject in subjects if subject.model_id in wanted))
-    return Golden(run, tuple(answers))
+    facts = _run(target, state, tuple(subject for subject in subjects if subject.model_id in wanted))
+    return Golden(facts, tuple(answers))
 
 
 def _run(target: Target, state: _State, subjects: tuple[Subject, ...]) -> Run:
@@ -193,23 +178,16 @@ def _from_recorded(expected: Sequence[float], received: Output) -> float:
     """How far an answer is from the record: a number, or the confidence of a class; another class is infinitely far."""
     prediction, confidence = received
     if len(expected) == 1:
-        return _gap(expected[0], prediction)
-    best = max(range(len(expected)), key=expected.__getitem__)
-    return _gap(expected[best], confidence) if prediction == best else math.inf
+        return gap(expected[0], prediction)
+    best = likeliest(expected)
+    return gap(expected[best], confidence) if prediction == best else math.inf
 
 
 def _apart(expected: Output, received: Output) -> float:
     """How far two answers of the target are from each other."""
     if expected[1] is None:
-        return _gap(expected[0], received[0])
-    return _gap(expected[1], received[1]) if expected[0] == received[0] else math.inf
-
-
-def _gap(expected: object, received: object) -> float:
-    numbers = (int, float)
-    if not isinstance(expected, numbers) or not isinstance(received, numbers) or isinstance(received, bool):
-        return math.inf
-    return abs(expected - received) if math.isfinite(received) else math.inf
+        return gap(expected[0], received[0])
+    return gap(expected[1], received[1]) if expected[0] == received[0] else math.inf
 
 
 async def _ask(

@@ -1,20 +1,15 @@
 """What the processes of Locust write while they run: read as it grows, and put together at the end."""
 
 import time
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 
-from seatrial.contracts.record import Beat, Sample
-from seatrial.trials.core.live import Live
-from seatrial.trials.measure.records import read_samples
-
-WINDOW_S = 5.0
+from seatrial.contracts.record import Beat
+from seatrial.trials.core.live import Live, Window
 
 
 class Tail:
@@ -41,10 +36,8 @@ class Watch:
     folder: Path
     duration_s: float
     _tails: dict[Path, Tail] = field(default_factory=dict)
-    _recent: deque[tuple[float, float]] = field(default_factory=deque)
+    _window: Window = field(default_factory=Window)
     _users: dict[Path, int] = field(default_factory=dict)
-    _requests: int = 0
-    _failures: int = 0
     _started: float = 0.0
 
     def look(self) -> Live:
@@ -53,37 +46,18 @@ class Watch:
             tail = self._tails.setdefault(path, Tail(path))
             for line in tail.lines():
                 (self._sample if path.name.startswith("samples") else self._note)(path, orjson.loads(line))
-        return self._live(time.time())
+        phase = "load" if self._started else "starting the generator"
+        elapsed = time.time() - self._started if self._started else 0.0
+        return self._window.live(phase, elapsed, self.duration_s, sum(self._users.values()))
 
     def _sample(self, _: Path, sample: dict[str, Any]) -> None:
-        self._requests += 1
-        self._failures += not sample["ok"]
-        self._recent.append((sample["start"] + sample["latency_ms"] / 1000, sample["latency_ms"]))
+        self._window.add(sample["start"], sample["latency_ms"], ok=sample["ok"])
 
     def _note(self, path: Path, note: dict[str, Any]) -> None:
         if note["kind"] == "start":
             self._started = max(self._started, note["time"])
         elif note["kind"] == "beat":
             self._users[path] = note["users"]
-
-    def _live(self, now: float) -> Live:
-        while self._recent and self._recent[0][0] < now - WINDOW_S:
-            self._recent.popleft()
-        latencies = [latency for _, latency in self._recent]
-        p50, p95, p99 = np.percentile(latencies, (50, 95, 99)).tolist() if latencies else (None, None, None)
-        elapsed = now - self._started if self._started else 0.0
-        return Live(
-            phase="load" if self._started else "starting the generator",
-            elapsed_s=min(elapsed, self.duration_s),
-            duration_s=self.duration_s,
-            users=sum(self._users.values()),
-            requests=self._requests,
-            failures=self._failures,
-            rps=len(latencies) / min(WINDOW_S, max(elapsed, 1.0)),
-            p50_ms=p50,
-            p95_ms=p95,
-            p99_ms=p99,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +95,9 @@ def gather(folder: Path, processes: int, exit_code: int) -> Swarm:
     )
 
 
-def samples(folder: Path) -> Iterator[Sample]:
+def sample_files(folder: Path) -> list[Path]:
     """The samples of all processes."""
-    for path in _files(folder, "samples"):
-        yield from read_samples(path)
+    return _files(folder, "samples")
 
 
 def _files(folder: Path, kind: str) -> list[Path]:

@@ -14,16 +14,15 @@ from seatrial.contracts.slo import parse_duration
 from seatrial.trials.core import probe
 from seatrial.trials.core.errors import CouldNotRun
 from seatrial.trials.core.live import Progress
-from seatrial.trials.core.machine import cpu_times, fingerprint
+from seatrial.trials.core.machine import cpu_times, fingerprint, steal_since
 from seatrial.trials.core.noop import noop_server
 from seatrial.trials.core.target import Target
 from seatrial.trials.load.gone import require_still_there
-from seatrial.trials.load.parts import Watch, gather, samples
+from seatrial.trials.load.parts import Watch, gather, sample_files
 from seatrial.trials.load.plans import TARGET_USERS, WAITS, Plan, UserClass
-from seatrial.trials.measure.records import FILE_NAME, write_samples
+from seatrial.trials.measure.records import FILE_NAME, compress, write_samples
 
 LOOK_S = 0.25
-MEMORY_S = 5.0
 STOP_S = 35
 """How long users may finish what they began: longer than a request may take."""
 
@@ -59,7 +58,7 @@ def run_load(plan: Plan, target: Target, folder: Path, *, processes: int = 1, pr
         swarm = gather(parts, processes, facts.exit_code)
         if not list(parts.glob("notes-*.jsonl")):
             raise CouldNotRun(f"Locust ended with {facts.exit_code}; its output is in {folder / 'locust.log'}")
-        write_samples(folder / FILE_NAME, sorted(samples(parts), key=lambda sample: sample.start))
+        compress(sample_files(parts), folder / FILE_NAME)
     finally:
         shutil.rmtree(parts)
     generator = Generator(
@@ -102,7 +101,7 @@ def _mean_wait_ms(name: UserClass, target: Target) -> float:
 def _swarm(plan: Plan, target: Target, folder: Path, parts: Path, processes: int, progress: Progress) -> _Facts:
     """Run Locust to its end, and watch."""
     before = cpu_times()
-    memory: list[MemoryReading] = []
+    memory = probe.MemoryWatch(target)
     watch = Watch(parts, plan.seconds)
     with noop_server() as noop, (folder / "locust.log").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter
@@ -116,14 +115,11 @@ def _swarm(plan: Plan, target: Target, folder: Path, parts: Path, processes: int
         try:
             while process.poll() is None:
                 progress(watch.look())
-                if not memory or time.time() - memory[-1].time >= MEMORY_S:
-                    memory.append(MemoryReading(time=time.time(), bytes=probe.memory(target) or 0.0))
+                memory.read_if_due()
                 _wait(process, LOOK_S)
         finally:
             _end(process)
-    after = cpu_times()
-    served = tuple(reading for reading in memory if reading.bytes)
-    return _Facts(process.returncode, served, before.steal_until(after) if before and after else None)
+    return _Facts(process.returncode, tuple(memory.readings), steal_since(before))
 
 
 def _wait(process: "subprocess.Popen[bytes]", seconds: float) -> None:

@@ -1,7 +1,7 @@
 """From samples to measures: one pass over the records of a run, and nothing else."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,26 +37,20 @@ def fold(samples: Iterable[Sample], run: Run) -> Measures:
     begin = run.started + steadiness.warm_up_s
     seconds = max(0.0, min(run.ended, run.started + run.duration_s) - begin)
     steady = [sample for sample in ordered if sample.intended >= begin]
-    intervals = _intervals(steady, run)
+    typical = _median_by_class(steady, run)
+    intervals = {name: run.cadence_ms[name] + latency for name, latency in typical.items()}
 
-    by_endpoint: dict[str, list[Sample]] = defaultdict(list)
-    for sample in ordered:
-        by_endpoint[sample.endpoint].append(sample)
-    measured, corrected = {}, {}
-    for name, group in by_endpoint.items():
-        settled = [sample for sample in group if sample.intended >= begin]
-        measured[name], corrected[name] = _distributions(settled, intervals)
+    every, settled = _by_endpoint(ordered), _by_endpoint(steady)
+    distributions = {name: _distributions(settled[name], intervals) for name in every}
     endpoints = tuple(
-        _measure(
-            name, group, begin, _span(group) if run.verb == "bench" else seconds, (measured[name], corrected[name])
-        )
-        for name, group in sorted(by_endpoint.items())
+        _measure(name, group, settled[name], _span(group) if run.verb == "bench" else seconds, distributions[name])
+        for name, group in sorted(every.items())
     )
-    whole = merged(measured), merged(corrected)
+    whole = merged(of for of, _ in distributions.values()), merged(of for _, of in distributions.values())
     return Measures(
         steadiness=steadiness,
-        expected_rps=_expected_rps(steady, run, begin),
-        total=_measure(ALL, ordered, begin, seconds, whole),
+        expected_rps=_expected_rps(typical, run, begin),
+        total=_measure(ALL, ordered, steady, seconds, whole),
         endpoints=endpoints,
         history=history,
         curve=curve(*whole),
@@ -64,9 +58,11 @@ def fold(samples: Iterable[Sample], run: Run) -> Measures:
     )
 
 
-def _intervals(steady: Sequence[Sample], run: Run) -> dict[str, float]:
-    """How often a user of each class asks, in milliseconds: its think time, and its median latency."""
-    return {name: run.cadence_ms[name] + latency for name, latency in _median_by_class(steady, run).items()}
+def _by_endpoint(samples: Iterable[Sample]) -> defaultdict[str, list[Sample]]:
+    groups: defaultdict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        groups[sample.endpoint].append(sample)
+    return groups
 
 
 def _median_by_class(samples: Sequence[Sample], run: Run) -> dict[str, float]:
@@ -93,9 +89,12 @@ def _distributions(samples: Sequence[Sample], intervals: dict[str, float]) -> tu
 
 
 def _measure(
-    name: str, samples: Sequence[Sample], begin: float, seconds: float, histograms: tuple[Histogram, Histogram]
+    name: str,
+    samples: Sequence[Sample],
+    steady: Sequence[Sample],
+    seconds: float,
+    histograms: tuple[Histogram, Histogram],
 ) -> Measure:
-    steady = [sample for sample in samples if sample.intended >= begin]
     good = sum(sample.ok for sample in steady)
     return Measure(
         name=name,
@@ -115,14 +114,13 @@ def _span(samples: Sequence[Sample]) -> float:
     return max(sample.start + sample.latency_ms / 1000 for sample in samples) - samples[0].start
 
 
-def _expected_rps(steady: Sequence[Sample], run: Run, begin: float) -> float | None:
+def _expected_rps(typical: Mapping[str, float], run: Run, begin: float) -> float | None:
     """Requests per second of a closed loop: for each class, its users / (mean think time + median latency)."""
     if not run.cadence_ms or not run.classes:
         return None
     users = [beat.users for beat in run.beats if begin <= beat.time <= run.started + run.duration_s] or [run.users]
     each = sum(users) / len(users) / len(run.classes)
-    latencies = _median_by_class(steady, run)
-    return sum(each * 1000 / (run.cadence_ms[name] + latencies.get(name, 0.0)) for name in run.classes)
+    return sum(each * 1000 / (run.cadence_ms[name] + typical.get(name, 0.0)) for name in run.classes)
 
 
 def _history(ordered: Sequence[Sample], run: Run) -> Iterator[Interval]:

@@ -4,7 +4,7 @@ All percentiles of all reports come from these, so that anyone can compute them 
 the smallest recorded value that this share of the values does not exceed, within 0.1 %.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -128,9 +128,9 @@ def back_filled(values: Milliseconds, interval_ms: float) -> Milliseconds:
     return np.concatenate(filled) if filled else np.empty(0)
 
 
-def merged(histograms: Mapping[str, Histogram]) -> Histogram:
+def merged(histograms: Iterable[Histogram]) -> Histogram:
     """One histogram of all."""
     whole = Histogram()
-    for histogram in histograms.values():
+    for histogram in histograms:
         whole.merge(histogram)
     return whole

@@ -3,7 +3,6 @@
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import orjson
@@ -18,7 +17,7 @@ _COMPRESSION = 5
 
 def encode(sample: Sample) -> bytes:
     """One line."""
-    return orjson.dumps(asdict(sample)) + b"\n"
+    return orjson.dumps(sample, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def write_samples(path: Path, samples: Iterable[Sample]) -> int:
@@ -28,6 +27,14 @@ def write_samples(path: Path, samples: Iterable[Sample]) -> int:
         for count, sample in enumerate(samples, 1):  # noqa: B007 - the last count is the answer
             file.write(encode(sample))
     return count
+
+
+def compress(sources: Iterable[Path], path: Path) -> None:
+    """Put plain files of samples into one; a line that was cut off at the end of one is left out."""
+    with gzip.open(path, "wb", compresslevel=_COMPRESSION) as file:
+        for source in sources:
+            with source.open("rb") as lines:
+                file.writelines(line for line in lines if line.endswith(b"\n"))
 
 
 def read_samples(path: Path) -> Iterator[Sample]:

@@ -84,8 +84,8 @@ def _failures(proof: Proof) -> Iterator[Sequence[str]]:
 
 def _plain(text: str) -> str:
     """Text that stays text: what a target answered may hold any sign."""
-    for sign in "\\`|<>*_[]#":
-        text = text.replace(sign, f"\\{sign}") if sign != "_" else text
+    for sign in "\\`|<>*[]#":
+        text = text.replace(sign, f"\\{sign}")
     return text.replace("\n", " ")
 
 

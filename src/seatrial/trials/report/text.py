@@ -110,8 +110,8 @@ def _failures(proof: Proof) -> Iterator[RenderableType]:
         table.add_row(escape(told), str(failure.count), f"{failure.first_second:.1f} s")
     yield Text()
     yield table
-    if left := len(proof.failures) - SHOWN_FAILURES:
-        yield Text(f"and {left} more kinds" if left > 0 else "", style="dim")
+    if (left := len(proof.failures) - SHOWN_FAILURES) > 0:
+        yield Text(f"and {left} more kinds", style="dim")
 
 
 def _comparisons(proof: Proof) -> Table:

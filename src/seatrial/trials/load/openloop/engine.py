@@ -6,26 +6,25 @@ import resource
 import threading
 import time
 from collections import deque
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, islice
+from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import psutil
-import uvloop
 
-from seatrial.contracts.record import Beat, Generator, MemoryReading, Run, Sample
+from seatrial.contracts.record import Beat, Generator, Run, Sample
 from seatrial.trials.core import probe
-from seatrial.trials.core.client import Client, Clock, client, measure_ceiling, without_garbage_collection
-from seatrial.trials.core.live import Live, Progress
-from seatrial.trials.core.machine import cpu_times, fingerprint
+from seatrial.trials.core.client import Client, Clock, client, measure_ceiling, run, without_garbage_collection
+from seatrial.trials.core.live import Progress, Window
+from seatrial.trials.core.machine import cpu_times, fingerprint, steal_since
 from seatrial.trials.core.questions import Question, predictions
 from seatrial.trials.core.target import Target, Weighted
 from seatrial.trials.load.gone import require_still_there
 from seatrial.trials.load.openloop.arrivals import Arrivals, due_times
-from seatrial.trials.measure.records import FILE_NAME, encode, read_samples, write_samples
+from seatrial.trials.measure.records import FILE_NAME, compress, encode
 
 MOST_IN_FLIGHT = 4096
 """Requests that may wait for answers at once; more of them wait to be sent, and are late."""
@@ -36,10 +35,6 @@ TICK_S = 0.0004
 """The shortest time between two looks at the clock: what is due in between is sent together, late by as much."""
 LOOK_S = 0.25
 BEAT_S = 1.0
-MEMORY_S = 5.0
-WINDOW_S = 5.0
-SHOWN = 1000
-"""Latencies that the figures of a run that goes on are made of: more would hold up what is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +55,17 @@ class _State:
 
     clock: Clock
     records: BinaryIO
+    memory: probe.MemoryWatch
     began: float = 0.0
     room: int = MOST_IN_FLIGHT
     in_flight: int = 0
     due: int = 0
-    sent: int = 0
-    failures: int = 0
     late: int = 0
     lags_ms: list[float] = field(default_factory=list)
     backlog: deque[tuple[float, Question]] = field(default_factory=deque)
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
-    recent: deque[tuple[float, float]] = field(default_factory=deque)
+    window: Window = field(default_factory=Window)
     beats: list[Beat] = field(default_factory=list)
-    memory: list[MemoryReading] = field(default_factory=list)
     faults: set[str] = field(default_factory=set)
 
 
@@ -88,9 +81,9 @@ def run_open(load: OpenLoad, target: Target, folder: Path, progress: Progress) -
     before = cpu_times()
     plain = folder / "samples.jsonl"
     with plain.open("wb") as records:
-        ceiling, state = _loop(_measure(load, target, questions, records, progress))
-    after = cpu_times()
-    write_samples(folder / FILE_NAME, read_samples(plain))
+        ceiling, state = run(_measure(load, target, questions, records, progress))
+    steal = steal_since(before)
+    compress([plain], folder / FILE_NAME)
     plain.unlink()
     require_still_there(target, folder / FILE_NAME)
     cpu = [beat.cpu for beat in state.beats]
@@ -100,7 +93,7 @@ def run_open(load: OpenLoad, target: Target, folder: Path, progress: Progress) -
         ceiling_rps=ceiling,
         lag_p99_ms=float(np.percentile(state.lags_ms, 99)) if state.lags_ms else None,
         cpu=sum(cpu) / len(cpu) if cpu else None,
-        steal=before.steal_until(after) if before and after else None,
+        steal=steal,
         late_starts=state.late,
         faults=tuple(sorted(state.faults)),
     )
@@ -116,7 +109,7 @@ def run_open(load: OpenLoad, target: Target, folder: Path, progress: Progress) -
         machine=fingerprint(),
         offered_rps=state.due / load.duration_s,
         beats=tuple(state.beats),
-        memory=tuple(state.memory),
+        memory=tuple(state.memory.readings),
         subjects=subjects,
         min_samples=1,
     )
@@ -127,21 +120,15 @@ def questions_for(target: Target) -> tuple[Weighted, ...]:
     return target.requests or tuple(Weighted(item, 1) for item in (*predictions("digits"), *predictions("geoclimate")))
 
 
-def _loop(main: Coroutine[None, None, tuple[float, _State]]) -> tuple[float, _State]:
-    """Run it on uvloop, which comes with the server."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
-
-
 async def _measure(
     load: OpenLoad, target: Target, questions: Sequence[Weighted], records: BinaryIO, progress: Progress
 ) -> tuple[float, _State]:
-    progress(_live(_State(Clock.start(), records), load, "measuring the generator"))
+    progress(Window().live("measuring the generator", 0.0, load.duration_s))
     ceiling = await measure_ceiling(questions[0].question)
-    state = _State(Clock.start(), records, room=_room(load.most_in_flight))
+    state = _State(Clock.start(), records, probe.MemoryWatch(target), room=_room(load.most_in_flight))
     async with client(target, state.clock, "open", load.timeout_s) as sender, without_garbage_collection():
         state.began = time.perf_counter()
-        watching = [asyncio.create_task(_beat(state)), asyncio.create_task(_read_memory(state, target))]
+        watching = [asyncio.create_task(_beat(state)), asyncio.create_task(_read_memory(state.memory))]
         telling = asyncio.create_task(_tell(state, load, progress))
         try:
             await _send(state, load, sender, _drawn(questions, load.seed))
@@ -236,10 +223,8 @@ async def _ask(state: _State, sender: Client, question: Question, due: float) ->
 
 def _count(state: _State, sample: Sample) -> None:
     state.records.write(encode(sample))
-    state.sent += 1
-    state.failures += not sample.ok
     state.late += sample.start - sample.intended > LATE_S
-    state.recent.append((sample.start + sample.latency_ms / 1000, sample.latency_ms))
+    state.window.add(sample.start, sample.latency_ms, ok=sample.ok)
 
 
 async def _beat(state: _State) -> None:
@@ -250,39 +235,14 @@ async def _beat(state: _State) -> None:
         state.beats.append(Beat(time=time.time(), users=state.in_flight, cpu=process.cpu_percent() / 100))
 
 
-async def _read_memory(state: _State, target: Target) -> None:
-    while True:
-        found = await asyncio.to_thread(probe.memory, target)
-        if found is not None:
-            state.memory.append(MemoryReading(time=time.time(), bytes=found))
-        elif not state.memory:  # it is not served; later on, a reading may be missing while the target is busy
-            return
-        await asyncio.sleep(MEMORY_S)
+async def _read_memory(memory: probe.MemoryWatch) -> None:
+    while memory.served:
+        await asyncio.to_thread(memory.read_if_due)
+        await asyncio.sleep(probe.MEMORY_S)
 
 
 async def _tell(state: _State, load: OpenLoad, progress: Progress) -> None:
     while True:
-        progress(_live(state, load, "load"))
+        elapsed = time.perf_counter() - state.began
+        progress(state.window.live("load", elapsed, load.duration_s, state.in_flight))
         await asyncio.sleep(LOOK_S)
-
-
-def _live(state: _State, load: OpenLoad, phase: str) -> Live:
-    now = time.time()
-    while state.recent and state.recent[0][0] < now - WINDOW_S:
-        state.recent.popleft()
-    every = len(state.recent) // SHOWN + 1
-    latencies = [latency for _, latency in islice(state.recent, 0, None, every)]
-    p50, p95, p99 = np.percentile(latencies, (50, 95, 99)).tolist() if latencies else (None, None, None)
-    elapsed = time.perf_counter() - state.began if state.began else 0.0
-    return Live(
-        phase=phase,
-        elapsed_s=min(elapsed, load.duration_s),
-        duration_s=load.duration_s,
-        users=state.in_flight,
-        requests=state.sent,
-        failures=state.failures,
-        rps=len(state.recent) / min(WINDOW_S, max(elapsed, 1.0)),
-        p50_ms=p50,
-        p95_ms=p95,
-        p99_ms=p99,
-    )

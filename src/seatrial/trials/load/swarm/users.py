@@ -19,12 +19,6 @@ TIMEOUT_S = 30.0
 _chance = random.Random(os.environ.get("SEATRIAL_SEED"))  # noqa: S311 - which question comes next, not cryptography
 
 
-@cache
-def known(model: str) -> tuple[Question, ...]:
-    """The known inputs of a bundled model."""
-    return questions.predictions(model)
-
-
 class SeatrialUser(FastHttpUser):
     """What all classes share: TLS is checked, requests time out, and a wrong answer is a failure."""
 
@@ -90,7 +84,7 @@ class GeoClimateUser(SeatrialUser):
     @task(10)
     def predict(self) -> None:
         """How warm is it?"""
-        self.ask_one_of(known("geoclimate"))
+        self.ask_one_of(questions.predictions("geoclimate"))
 
 
 class APIStressUser(SeatrialUser):
@@ -106,7 +100,7 @@ class APIStressUser(SeatrialUser):
     @task
     def predict(self) -> None:
         """Rapid predictions of both models."""
-        self.ask_one_of(known(_chance.choice(("digits", "geoclimate"))))
+        self.ask_one_of(questions.predictions(_chance.choice(("digits", "geoclimate"))))
 
 
 class RealisticUser(SeatrialUser):
@@ -127,7 +121,7 @@ class RealisticUser(SeatrialUser):
     @task(20)
     def predict(self) -> None:
         """A digit or a temperature."""
-        self.ask_one_of(known(_chance.choice(("digits", "geoclimate"))))
+        self.ask_one_of(questions.predictions(_chance.choice(("digits", "geoclimate"))))
 
     @task(10)
     def metrics(self) -> None:
@@ -143,7 +137,7 @@ class MNISTAPIUser(SeatrialUser):
     @task(10)
     def predict(self) -> None:
         """A known handwritten digit."""
-        self.ask_one_of(known("digits"))
+        self.ask_one_of(questions.predictions("digits"))
 
     @task(2)
     def health(self) -> None:
@@ -174,7 +168,7 @@ class StressTestUser(SeatrialUser):
     @task
     def predict(self) -> None:
         """A known handwritten digit."""
-        self.ask_one_of(known("digits"))
+        self.ask_one_of(questions.predictions("digits"))
 
 
 @cache
