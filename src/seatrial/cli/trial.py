@@ -184,6 +184,15 @@ def _exit_codes() -> Iterator[None]:
     except WrongFile as error:
         typer.echo(f"seatrial: {error}", err=True)
         raise typer.Exit(USAGE_ERROR) from error
+    except ModuleNotFoundError as error:
+        if not error.name or error.name.startswith("seatrial"):
+            raise
+        typer.echo(
+            f"seatrial: trials need {error.name}, which is not installed; "
+            "run scripts/setup in a checkout, or pip install 'seatrial[load]'",
+            err=True,
+        )
+        raise typer.Exit(USAGE_ERROR) from error
     except CouldNotRun as error:
         typer.echo(f"seatrial: could not run: {error}", err=True)
         raise typer.Exit(COULD_NOT_RUN) from error
