@@ -44,7 +44,7 @@ def test_every_setting_of_the_page_exists() -> None:
     assert {name for cell in rows("settings") for name in named(cell)} == SETTINGS
 
 
-TRIAL_VARIABLES = {"SEATRIAL_TARGET", "SEATRIAL_API_KEY"}
+TRIAL_VARIABLES = {"SEATRIAL_TARGET", "SEATRIAL_API_KEY", "SEATRIAL_AGAINST_API_KEY"}
 """What `seatrial trial` takes from the environment."""
 
 

@@ -22,13 +22,18 @@ from seatrial.trials.core.questions import bundled, likeliest
 DIGEST = "sha256:" + "0" * 64
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
 ERROR = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
+STRANGER = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
 
 
 @dataclass
 class Planted:
-    """What is wrong with it. Ratios are of predictions; times are seconds, and run from the first prediction."""
+    """What is wrong with it. Ratios are of predictions; times are seconds, and run from the first prediction.
+
+    `service_ms` is the median of the work; `jitter` the sigma of its lognormal spread. `key` is asked of every caller.
+    """
 
     service_ms: float = 0.0
+    jitter: float = 0.0
     stall_at: float = 0.0
     stall_for: float = 0.0
     errors: float = 0.0
@@ -38,9 +43,11 @@ class Planted:
     batch_dependent: float = 0.0
     grow: float = 0.0
     die_after: float = 0.0
+    key: float = 0.0
 
     def __post_init__(self) -> None:
         self.chance = random.Random(7)  # noqa: S311 - which request fails, not cryptography
+        self.moods = random.Random()  # noqa: S311 - how long it works; another server has other moods
         self.began = 0.0
         self.memory = 100_000_000.0
         self.answers = dict(_known())
@@ -76,7 +83,8 @@ class Planted:
         )
 
     def _work(self, now: float) -> None:
-        while time.perf_counter() - now < self.service_ms / 1000:
+        seconds = self.service_ms / 1000 * self.moods.lognormvariate(0.0, self.jitter)
+        while time.perf_counter() - now < seconds:
             pass
 
     def _held(self, now: float) -> float:
@@ -137,7 +145,10 @@ class Connection(asyncio.Protocol):
         if len(rest) < length:
             return
         self._received = rest[length:]
-        self._respond(head.split(b" ", 2)[1].partition(b"?")[0], rest[:length])
+        if self._planted.key and b"\r\nauthorization: bearer %g" % self._planted.key not in lowered:
+            self._send(STRANGER)
+        else:
+            self._respond(head.split(b" ", 2)[1].partition(b"?")[0], rest[:length])
 
     def _respond(self, path: bytes, body: bytes) -> None:
         if path == b"/predict":

@@ -85,6 +85,35 @@ def open_loop(rate: float, seconds: float) -> tuple[Run, list[Sample]]:
         classes=(),
         cadence_ms={},
         beats=(),
-        generator=replace(GOOD_GENERATOR, kind="open loop"),
+        generator=replace(GOOD_GENERATOR, kind="open loop", in_time=count),
     )
     return facts, samples
+
+
+def bench() -> tuple[Run, list[Sample]]:
+    """Two benchmarks of 300 requests, 10 ms each, one after the other."""
+    samples = [
+        replace(ANSWER, intended=at, start=at, latency_ms=10.0, endpoint=name, user="bench")
+        for at, name in (
+            (START + index / 100, "GET /health" if index < 300 else "POST /predict") for index in range(600)
+        )
+    ]
+    facts = replace(
+        run("bench", users=0, duration_s=6),
+        verb="bench",
+        classes=(),
+        cadence_ms={},
+        beats=(),
+        min_samples=1,
+        generator=replace(GOOD_GENERATOR, kind="closed loop", lag_p99_ms=None),
+    )
+    return facts, samples
+
+
+def pairs(ratio: float, count: int = 10) -> Iterator[Sample]:
+    """Blocks of 60 requests, of a champion that takes 4 ms and of a candidate, each with 1 % noise."""
+    chance = random.Random(3)  # noqa: S311 - noise, not cryptography
+    for pair in range(1, count + 1):
+        for side, latency in (("champion", 4.0), ("candidate", 4.0 * ratio)):
+            for _ in range(60):
+                yield replace(ANSWER, latency_ms=latency * chance.gauss(1, 0.01), user=f"{side} {pair}")

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,45 @@ def test_another_api_is_asked_what_its_file_says(server: ServerProcess, tmp_path
     assert done.returncode == code, found["verdict"]
     assert [row["name"] for row in found["endpoints"]] == ["POST /predict"]
     assert (found["total"]["wrong_answers"] > 0) is (code == 1)
+
+
+GUIDE = ROOT / "docs" / "how-to" / "another-api"
+
+
+@contextmanager
+def plain_service(folder: Path) -> Iterator[str]:
+    """The URL of the FastAPI service of the guide, which knows nothing of Seatrial."""
+    log = folder / "uvicorn.log"
+    command = [sys.executable, "-m", "uvicorn", "service:app", "--port", "0", "--app-dir", str(GUIDE)]
+    with log.open("wb") as output, subprocess.Popen(command, cwd=folder, stdout=output, stderr=output) as process:
+        try:
+            until(lambda: "running on" in log.read_text(encoding="utf-8"), "uvicorn serves")
+            found = re.search(r"running on (http://[\d.:]+)", log.read_text(encoding="utf-8"))
+            assert found
+            yield found[1]
+        finally:
+            process.terminate()
+
+
+def test_a_plain_fastapi_service_is_put_on_trial(tmp_path: Path) -> None:
+    """With the target file of the guide: its digits are checked, and it passes."""
+    with plain_service(tmp_path) as url:
+        done = trial(
+            *("load", "smoke", "--target", url, "--target-file", str(GUIDE / "digits.toml"), "--duration", "8s"),
+            *("--users", "20", "--json"),
+            folder=tmp_path,
+        )
+    found = report(done)
+
+    assert (done.returncode, found["verdict"]["outcome"], found["failures"]) == (0, "pass", [])
+    assert {row["name"] for row in found["endpoints"]} == {"POST /predict", "GET /health"}
+
+
+def test_the_guide_shows_its_own_target_file() -> None:
+    """What is printed is what is there."""
+    page = (ROOT / "docs" / "how-to" / "test-another-api.md").read_text(encoding="utf-8")
+
+    assert (GUIDE / "digits.toml").read_text(encoding="utf-8") in page
 
 
 def test_plain_locust_works(server: ServerProcess, tmp_path: Path) -> None:

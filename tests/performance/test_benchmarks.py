@@ -17,7 +17,7 @@ def bench(folder: Path, *arguments: str) -> tuple[int, Any]:
     """The exit code and the report of `seatrial trial bench`."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("SEATRIAL_")}
     variables.pop("COVERAGE_PROCESS_CONFIG", None)  # which would be measured too
-    command = [*PYTHON, "trial", "bench", *arguments, "--json", "--out", "run"]
+    command = [*PYTHON, "trial", "bench", "--out", "run", *arguments, "--json"]
     done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
@@ -30,8 +30,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Any:  # noqa: ANN401 - a 
     with pytest.MonkeyPatch.context() as environment:
         environment.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
         with server_process(folder) as server:
-            code, report = bench(folder, "--target", server.url)
+            code, report = bench(folder, "--target", server.url, "--save-baseline", "--baselines", "kept")
     assert code == 0, report["verdict"]
+    (baseline,) = (folder / "kept").iterdir()
+    assert report["run"]["machine"]["digest"].startswith(f"sha256:{baseline.name}")
+    assert (baseline / "proof.json").read_bytes() == (folder / "run" / "proof.json").read_bytes()
     return report
 
 
@@ -84,3 +87,32 @@ def test_the_champion_is_compared(tmp_path: Path, slower: float, code: int) -> N
 
     assert found == code, report["verdict"]["reasons"]
     assert {item["outcome"] for item in report["comparisons"]} == {"fail" if code else "pass"}
+    remade = subprocess.run(
+        [*PYTHON, "trial", "report", "run", "--json"], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert (remade.returncode, json.loads(remade.stdout)) == (found, report)
+
+
+def test_a_key_goes_to_whom_it_belongs(tmp_path: Path) -> None:
+    """The target's key is not sent to the champion; the champion's own is. One pair proves nothing, and shows it."""
+    with planted_server(service_ms=1, key=2) as champion, planted_server(service_ms=1, key=2) as candidate:
+        keys = ("--target", candidate, "--against", champion, "--api-key", "2", "--block", "1s", "--pairs", "1")
+        (tmp_path / "without").mkdir()
+        _, without = bench(tmp_path / "without", *keys)
+        _, both = bench(tmp_path, *keys, "--against-key", "2")
+
+    (reason,) = {item["reason"].partition(" ")[2] for item in without["comparisons"]}
+    assert reason == "requests of the champion failed (status 401, expected 200)"
+    assert {item["reason"] for item in both["comparisons"]} == {""}
+
+
+def test_a_baseline_stands_beside_the_next_run(tmp_path: Path) -> None:
+    """Of the same machine: the table says how each figure changed, and what else did."""
+    with planted_server(service_ms=1) as url:
+        bench(tmp_path, "--target", url, "--save-baseline", "--baselines", "kept", "--out", "first")
+        bench(tmp_path, "--target", url, "--baselines", "kept", "--out", "second")
+    compared = json.loads((tmp_path / "second" / "compare.json").read_bytes())
+
+    assert not (tmp_path / "first" / "compare.json").exists()
+    assert compared["differences"] == []
+    assert {"POST /predict", "throughput"} <= {row["endpoint"] for row in compared["rows"]}

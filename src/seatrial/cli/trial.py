@@ -125,25 +125,40 @@ def golden(
 def bench(  # noqa: PLR0913, PLR0917 - one option a choice
     target: TargetUrl = "",
     against: Annotated[str, typer.Option(help="URL of the champion, measured in turn with the target.")] = "",
+    against_key: Annotated[
+        str, typer.Option(envvar="SEATRIAL_AGAINST_API_KEY", help="The champion's bearer token.", show_envvar=True)
+    ] = "",
     target_file: TargetFile = None,
     api_key: ApiKey = "",
     slo: SloFile = "default",
     out: Out = None,
     pairs: Annotated[int, typer.Option(min=1, max=1000, help="Pairs of blocks; fewer than 10 cannot pass.")] = 10,
     block: Annotated[str, typer.Option(help="How long each block takes.")] = "5s",
+    save_baseline: Annotated[bool, typer.Option("--save-baseline", help="Keep as this machine's baseline.")] = False,  # noqa: FBT002 - typer's flag
+    baselines: Annotated[Path, typer.Option(help="Where baselines are kept.")] = Path("trials/baselines"),
     as_json: AsJson = False,  # noqa: FBT002 - typer's flag
 ) -> None:
     """Benchmark the endpoints; with --against, say whether the target is slower than the champion."""
     with _exit_codes():
         from seatrial.trials import verbs
         from seatrial.trials.bench import BenchOptions
+        from seatrial.trials.report.compare import render
+        from seatrial.trials.report.words import moment
 
         where = verbs.find_target(target, api_key, target_file)
-        champion = verbs.find_target(against, api_key, target_file) if against else None
+        champion = verbs.find_target(against, against_key, target_file) if against else None
         options = BenchOptions(pairs, verbs.seconds(block))
         with _run(slo, out) as (used, folder, progress):
             proof = verbs.bench(where, champion, used, folder, options, progress)
-        _end(proof, folder, as_json=as_json)
+        beside = verbs.beside_baseline(proof, baselines, folder)
+        kept = verbs.keep_baseline(proof, baselines) if save_baseline else None
+        _show(proof, folder, as_json=as_json)
+        if beside and not as_json:
+            typer.echo(f"\nThe baseline of this machine, of {moment(beside.first.run.started)}, and this run:")
+            _console().print(render(beside))
+        if save_baseline:
+            typer.echo(f"Baseline: {kept or 'not kept, since only a run that passes can be one'}", err=as_json)
+        raise typer.Exit(EXIT_CODES[proof.verdict.outcome])
 
 
 @app.command()
@@ -210,7 +225,13 @@ def _run(slo: str, out: Path | None) -> Iterator[tuple["SloUsed", Path, "Progres
 
 
 def _end(proof: "Proof", folder: Path, *, as_json: bool) -> None:
-    """Print the proof, say where its files are, and leave with its exit code."""
+    """Show the proof, and leave with its exit code."""
+    _show(proof, folder, as_json=as_json)
+    raise typer.Exit(EXIT_CODES[proof.verdict.outcome])
+
+
+def _show(proof: "Proof", folder: Path, *, as_json: bool) -> None:
+    """Print the proof, and where its files are."""
     from seatrial.trials.report.files import report_json
     from seatrial.trials.report.text import render
 
@@ -220,7 +241,6 @@ def _end(proof: "Proof", folder: Path, *, as_json: bool) -> None:
     else:
         _console().print(render(proof))
         typer.echo(f"\nReport: {folder / 'report.html'}")
-    raise typer.Exit(EXIT_CODES[proof.verdict.outcome])
 
 
 def _console(*, stderr: bool = False) -> "Console":
@@ -246,13 +266,13 @@ def _progress() -> Iterator["Progress"]:
 
 
 def _told(live: "Live") -> str:
-    from seatrial.trials.report import words
+    from seatrial.trials.core.numbers import ms, rate
 
     bar = "━" * int(24 * live.elapsed_s / live.duration_s) if live.duration_s else ""
-    latencies = " / ".join(words.ms(value) for value in (live.p50_ms, live.p95_ms, live.p99_ms))
+    latencies = " / ".join(ms(value) for value in (live.p50_ms, live.p95_ms, live.p99_ms))
     failed = f"[bold red]{live.failures} failed[/]" if live.failures else "0 failed"
     return (
         f"[bold]{live.phase}[/] [green]{bar:<24}[/] {live.elapsed_s:.0f} of {live.duration_s:.0f} s  "
-        f"{live.users} users  {words.rate(live.rps)} requests/s  {live.requests} requests, {failed}\n"
+        f"{live.users} users  {rate(live.rps)} requests/s  {live.requests} requests, {failed}\n"
         f"p50 / p95 / p99 of the last seconds: {latencies} ms"
     )

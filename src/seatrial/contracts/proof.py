@@ -40,7 +40,8 @@ class Measure:
 
     `requests`, `failures` and `wrong_answers` count from the first request on, warm-up included; rates and latencies
     are of the steady state. `measured` is as seen by those who asked; `corrected` adds those who would have asked
-    while an answer was late (coordinated omission), and is what is graded. None: nothing was recorded.
+    while an answer was late (coordinated omission), and is what is graded. None: nothing was recorded, or it is the
+    whole of a series of unlike benchmarks, which has counts only.
     """
 
     name: str
@@ -102,7 +103,10 @@ class Check:
 
 @dataclass(frozen=True, config=_strict, kw_only=True)
 class Comparison:
-    """One indicator of one endpoint against the champion: the ratio over interleaved pairs, and its 95 % interval."""
+    """One indicator of one endpoint against the champion: the ratio over interleaved pairs, and its 95 % interval.
+
+    `reason` tells what stands in the way of an answer, such as requests that failed.
+    """
 
     endpoint: str
     sli: str
@@ -114,6 +118,7 @@ class Comparison:
     high: float
     limit: float
     outcome: Outcome
+    reason: str = ""
 
 
 @dataclass(frozen=True, config=_strict, kw_only=True)

@@ -15,6 +15,7 @@ class Sample:
 
     `latency_ms` runs from `start`, when it was sent, to its last byte; a request that got no answer counts until it
     was given up. In the open loop `start - intended` is how late it was sent; users of the closed loop have both equal.
+    `user` is the class of the user who asked, or which block of a comparison it belongs to: `champion 3`.
     `fault` says what was wrong (empty if `ok`), and begins with `wrong answer` where the status was right.
     """
 
@@ -47,9 +48,10 @@ class Beat:
 class Generator:
     """What the load generator could do, and how well it kept its schedule. None was not measured.
 
-    `ceiling_rps`: its rate against a no-op route on the same machine, before the run. `lag_p99_ms`: how late it did
-    what was due, for its own reasons. `cpu`: of its busiest process, as a share of a core. `steal`: share of the
-    machine's time that the hypervisor gave to others. `late_starts`: requests sent over 1 ms after they were due.
+    `ceiling_rps`: its rate against a no-op route on the same machine, before a load. `lag_p99_ms`: how late it did what
+    was due, for its own reasons. `cpu`: of its busiest process, as a share of a core; in a bench, while one caller
+    asked. `steal`: share of the machine's time that the hypervisor gave to others. Of an open loop, `in_time`: requests
+    that it came to before the time was over; `late_starts`: requests sent over 1 ms late, for whatever reason.
     """
 
     kind: Literal["locust", "open loop", "closed loop"]
@@ -58,6 +60,7 @@ class Generator:
     lag_p99_ms: float | None = None
     cpu: float | None = None
     steal: float | None = None
+    in_time: int | None = None
     late_starts: int = 0
     faults: tuple[str, ...] = ()
 
@@ -121,10 +124,21 @@ class Run:
     min_duration_s: float = 0.0
     schema: Literal["seatrial/run/v1"] = "seatrial/run/v1"
 
+    @property
+    def is_load(self) -> bool:
+        """Whether its requests are one load, whose figures as a whole mean something: benchmarks are a series."""
+        return self.verb in {"load", "open"}
+
 
 sample_adapter: TypeAdapter[Sample] = TypeAdapter(Sample)
+run_adapter: TypeAdapter[Run] = TypeAdapter(Run)
 
 
 def sample_schema() -> dict[str, Any]:
     """The JSON Schema of one line of `samples.jsonl.gz`."""
     return sample_adapter.json_schema()
+
+
+def run_schema() -> dict[str, Any]:
+    """The JSON Schema of the facts of a run, which `proof.json` holds."""
+    return run_adapter.json_schema()

@@ -84,14 +84,11 @@ def parse_limit(text: str, sli: str) -> Limit:
 
 
 def parse_change(text: str) -> float:
-    """Read a limit on a change against the champion: `<= +10%` is the ratio 1.1, `>= -5%` is 0.95."""
+    """Read a limit on a change against the champion: `<= +10%` is the ratio 1.1. ValueError says what was expected."""
     found = _LIMIT.fullmatch(text.strip())
-    if found is None or not found[2] or found[4] != "%":
-        raise ValueError(f"a change has an operator, a sign and %, such as '<= +10%'; received {text!r}")
-    if (found[1][0] == "<") != (found[2] == "+"):
-        raise ValueError(f"a limit on a change is '<= +N%' (no slower) or '>= -N%' (no less); received {text!r}")
-    share = float(found[3]) / 100
-    return 1 + share if found[2] == "+" else 1 - share
+    if found is None or (found[1], found[2], found[4]) != ("<=", "+", "%"):
+        raise ValueError(f"a limit on a change is '<= +N%', such as '<= +10%'; received {text!r}")
+    return 1 + float(found[3]) / 100
 
 
 def parse_duration(text: str) -> float:
@@ -132,6 +129,7 @@ class Objective:
 
     `endpoint` none is the whole run; `plan` none is every run. Latency is graded as corrected for coordinated omission.
     Between `acceptable` and `poor` the grade is marginal; without `poor` everything below acceptable is poor.
+    `versus_champion` limits how much slower than the champion a benchmark may be.
     """
 
     sli: Sli
@@ -146,6 +144,8 @@ class Objective:
 
     @model_validator(mode="after")
     def _limits_are_in_order(self) -> "Objective":
+        if self.versus_champion and UNITS[self.sli] != "ms":
+            raise ValueError(f"versus_champion compares latency, such as p50_ms; received it for {self.sli}")
         target = parse_limit(self.target, self.sli) if self.target else None
         acceptable = parse_limit(self.acceptable, self.sli) if self.acceptable else None
         if target and acceptable:

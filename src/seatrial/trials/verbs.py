@@ -1,11 +1,12 @@
 """The verbs: each runs one kind of trial from its start to its reports. The command line calls these and prints."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from seatrial.contracts.proof import Proof, SloUsed
+from seatrial.contracts.record import Sample
 from seatrial.contracts.slo import parse_duration
 from seatrial.trials.bench import BenchOptions, run_bench
 from seatrial.trials.core.errors import WrongFile
@@ -16,12 +17,14 @@ from seatrial.trials.load.openloop import knee
 from seatrial.trials.load.openloop.engine import OpenLoad, run_open
 from seatrial.trials.load.plans import WAITS, Plan, read_plan
 from seatrial.trials.load.runner import run_load
+from seatrial.trials.measure import pairs
 from seatrial.trials.measure.records import FILE_NAME, read_samples
 from seatrial.trials.report import compare, files
 from seatrial.trials.slo.prove import prove
 from seatrial.trials.slo.spec import read_slo
 
 DEFAULT_TARGET = "http://127.0.0.1:8000"
+BASELINES = Path("trials/baselines")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +106,53 @@ def bench(
 
     Raises:
         CouldNotRun: a target cannot be reached.
+        WrongFile: there is a champion, and nothing in which to compare with it.
     """
-    found = run_bench(target, champion, slo.document, folder, options, progress)
-    return _finish(prove(found.run, read_samples(folder / FILE_NAME), slo, found.comparisons), folder)
+    run = run_bench(target, champion, slo.document, folder, options, progress)
+    return _finish(prove(run, read_samples(folder / FILE_NAME), slo, _pairs(folder)), folder)
+
+
+def keep_baseline(proof: Proof, baselines: Path) -> Path | None:
+    """Keep a proof as the baseline of the machine that it was made on, in a folder named by its fingerprint.
+
+    None: the run did not pass, and is no baseline.
+
+    Raises:
+        WrongFile: the folder cannot be written.
+    """
+    if proof.verdict.outcome != "pass":
+        return None
+    folder = _baseline(proof, baselines)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files.write(proof, folder)
+    except OSError as error:
+        raise WrongFile(f"{folder}: cannot be used for the baseline: {error.strerror}") from error
+    return folder
+
+
+def beside_baseline(proof: Proof, baselines: Path, out: Path) -> compare.Compared | None:
+    """A proof beside the baseline of its machine, if there is one; also as files in `out`.
+
+    Raises:
+        WrongFile: what lies there is no proof.
+    """
+    folder = _baseline(proof, baselines)
+    if not folder.exists():
+        return None
+    compared = compare.compare(files.read(folder), proof)
+    compare.write(compared, out)
+    return compared
+
+
+def _baseline(proof: Proof, baselines: Path) -> Path:
+    return baselines / proof.run.machine.digest.partition(":")[2][:16]
+
+
+def _pairs(folder: Path) -> Iterable[Sample]:
+    """The records of blocks in turn with a champion, if there was one."""
+    path = folder / pairs.FILE_NAME
+    return read_samples(path) if path.exists() else ()
 
 
 def find_knee(load: OpenLoad, target: Target, slo: SloUsed, folder: Path, progress: Progress) -> knee.Knee:
@@ -133,7 +180,7 @@ def report(folder: Path, slo: str | None) -> Proof:
     kept = files.read(folder)
     used = read_slo(slo) if slo else kept.slo
     samples = read_samples(folder / FILE_NAME)
-    return _finish(prove(kept.run, samples, used, kept.comparisons, kept.answers), folder)
+    return _finish(prove(kept.run, samples, used, _pairs(folder), kept.answers), folder)
 
 
 def side_by_side(first: Path, second: Path, out: Path | None) -> compare.Compared:

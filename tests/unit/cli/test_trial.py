@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+FLOOR = str(Path(__file__).resolve().parents[3] / "docs" / "reference" / "schemas" / "example" / "slo.toml")
 
 
 def trial(*arguments: str, without: str = "") -> "subprocess.CompletedProcess[str]":
@@ -33,6 +36,10 @@ def test_a_missing_library_is_told_with_the_remedy(library: str) -> None:
         (("load", "smoke", "--target", "here"), "the target is a URL such as http://127.0.0.1:8000; received 'here'"),
         (("load", "smoke", "--slo", "none.toml"), "none.toml: expected the path of an SLO file, or one of default"),
         (("open", "--rate", "5", "--arrivals", "x"), "--arrivals: expected constant or poisson; received 'x'"),
+        (
+            ("bench", "--against", "http://127.0.0.1:1", "--slo", FLOOR),
+            "--against: the SLO file states versus_champion for no benchmark of this target; expected some of GET /hea",
+        ),
         (("report", "."), "proof.json: cannot be read: No such file or directory; expected the folder of a run"),
     ],
 )

@@ -1,20 +1,77 @@
 """The JSON Schemas of the contracts describe what is really written."""
 
 import json
+import subprocess
+import sys
 import tomllib
+from dataclasses import replace
 from importlib.resources import files
+from pathlib import Path
+from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 from tests.fakes.runs import ANSWER, closed_loop, run, stalled
 
 from seatrial.contracts.proof import proof_schema, state, statement_adapter
-from seatrial.contracts.record import sample_schema
+from seatrial.contracts.record import run_adapter, sample_schema
 from seatrial.contracts.slo import slo_schema
 from seatrial.trials.load.plans import NAMES, plan_schema
-from seatrial.trials.measure.records import encode
+from seatrial.trials.measure.histogram import decode
+from seatrial.trials.measure.records import encode, read_samples
 from seatrial.trials.slo.prove import prove
 from seatrial.trials.slo.spec import SHIPPED, read_slo
+
+ROOT = Path(__file__).resolve().parents[3]
+PUBLISHED = ROOT / "docs" / "reference" / "schemas"
+EXAMPLE = PUBLISHED / "example"
+
+
+def published(name: str) -> jsonschema.Draft202012Validator:
+    schema = json.loads((PUBLISHED / f"{name}.schema.json").read_bytes())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+def test_published_schemas_are_what_the_code_says() -> None:
+    """Whoever changes a contract publishes its schema."""
+    command = [sys.executable, str(ROOT / "scripts" / "schemas.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_example_keeps_the_published_schemas() -> None:
+    """Each of its files; the target file is that of the guide."""
+    published("run").validate(json.loads((EXAMPLE / "run.json").read_bytes()))
+    published("proof").validate(json.loads((EXAMPLE / "proof.json").read_bytes()))
+    published("slo").validate(tomllib.loads((EXAMPLE / "slo.toml").read_text(encoding="utf-8")))
+    guide = ROOT / "docs" / "how-to" / "another-api" / "digits.toml"
+    published("target").validate(tomllib.loads(guide.read_text(encoding="utf-8")))
+    for line in (EXAMPLE / "samples.jsonl").read_bytes().splitlines():
+        published("sample").validate(json.loads(line))
+
+
+def without_histograms(document: Any) -> Any:  # noqa: ANN401 - a JSON document
+    """The figures; a histogram's text depends on the compressor."""
+    if isinstance(document, list):
+        return [without_histograms(item) for item in document]
+    if isinstance(document, dict):
+        return {name: without_histograms(item) for name, item in document.items() if name != "histogram"}
+    return document
+
+
+def test_the_same_records_make_the_same_proof() -> None:
+    """The proof in the example, figure by figure, from its records and its SLO file: for ever."""
+    run = run_adapter.validate_json((EXAMPLE / "run.json").read_bytes())
+    slo = replace(read_slo(str(EXAMPLE / "slo.toml")), name="slo.toml")
+    made = prove(run, read_samples(EXAMPLE / "samples.jsonl"), slo)
+    kept = json.loads((EXAMPLE / "proof.json").read_bytes())
+
+    document = statement_adapter.dump_python(state(made), mode="json", by_alias=True)
+    assert without_histograms(json.loads(json.dumps(document))) == without_histograms(kept)
+    whole = kept["predicate"]["total"]["corrected"]
+    assert decode(whole["histogram"]).percentile(99) == whole["p99_ms"]
 
 
 def test_a_proof_keeps_its_schema() -> None:

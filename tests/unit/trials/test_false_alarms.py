@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from seatrial.trials.bench.run import outcome
 from seatrial.trials.measure.statistics import ratio_of_pairs
+from seatrial.trials.slo.versus import outcome
 
 SETS = 100
 PAIRS = 10

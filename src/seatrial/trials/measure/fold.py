@@ -9,7 +9,7 @@ import numpy as np
 from seatrial.contracts.proof import CurvePoint, Failure, Interval, Measure
 from seatrial.contracts.record import WRONG_ANSWER, Run, Sample
 from seatrial.trials.measure.histogram import Histogram, back_filled, curve, merged
-from seatrial.trials.measure.steady import Steadiness, find_steady, ramp_seconds
+from seatrial.trials.measure.steady import NO_LOAD, Steadiness, find_steady, ramp_seconds
 
 ALL = "all"
 """The name of the measure of the whole run."""
@@ -31,9 +31,9 @@ class Measures:
 def fold(samples: Iterable[Sample], run: Run) -> Measures:
     """Measure a run by its records."""
     ordered = sorted(samples, key=lambda sample: sample.intended)
-    history = tuple(_history(ordered, run))
+    history = tuple(_history(ordered, run)) if run.is_load else ()
     medians = [(interval.second, interval.p50_ms) for interval in history if interval.p50_ms is not None]
-    steadiness = find_steady(medians, ramp_seconds(run))
+    steadiness = find_steady(medians, ramp_seconds(run)) if run.is_load else NO_LOAD
     begin = run.started + steadiness.warm_up_s
     seconds = max(0.0, min(run.ended, run.started + run.duration_s) - begin)
     steady = [sample for sample in ordered if sample.intended >= begin]
@@ -43,10 +43,11 @@ def fold(samples: Iterable[Sample], run: Run) -> Measures:
     every, settled = _by_endpoint(ordered), _by_endpoint(steady)
     distributions = {name: _distributions(settled[name], intervals) for name in every}
     endpoints = tuple(
-        _measure(name, group, settled[name], _span(group) if run.verb == "bench" else seconds, distributions[name])
+        _measure(name, group, settled[name], seconds if run.is_load else _span(group), distributions[name])
         for name, group in sorted(every.items())
     )
-    whole = merged(of for of, _ in distributions.values()), merged(of for _, of in distributions.values())
+    mixed = distributions.values() if run.is_load else ()
+    whole = merged(of for of, _ in mixed), merged(of for _, of in mixed)
     return Measures(
         steadiness=steadiness,
         expected_rps=_expected_rps(typical, run, begin),
@@ -110,7 +111,7 @@ def _measure(
 
 
 def _span(samples: Sequence[Sample]) -> float:
-    """Seconds from the first request of a benchmark to its last answer: benchmarks come one after the other."""
+    """Seconds from the first request to the last answer, of what comes one after the other."""
     return max(sample.start + sample.latency_ms / 1000 for sample in samples) - samples[0].start
 
 

@@ -25,6 +25,10 @@ class Steadiness:
     told: str
 
 
+NO_LOAD = Steadiness(0.0, None, "no load to be steady")
+"""Of benchmarks and known answers, which warm up on their own."""
+
+
 def ramp_seconds(run: Run) -> float:
     """Seconds until all users ran; the whole run if they never did; 0 where there are no users to start."""
     if not run.users:

@@ -11,7 +11,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from seatrial.contracts.proof import Comparison, CurvePoint, Interval
+from seatrial.contracts.proof import Comparison, CurvePoint, Interval, Measure
 
 INK, GRID, SHADE = "#010101", "#020202", "#030303"
 P50, P95, P99, RATE, USERS, FAILED = "#0a0001", "#0a0002", "#0a0003", "#0a0004", "#0a0005", "#0a0006"
@@ -51,6 +51,11 @@ def latency(history: Sequence[Interval], warm_up_s: float) -> tuple[Drawing, ...
 def distribution(curve: Sequence[CurvePoint]) -> tuple[Drawing, ...]:
     """The percentile curve: what share of requests took how long, as measured and corrected."""
     return _draw(lambda size: _percentiles(curve, size)) if curve else ()
+
+
+def spans(endpoints: Sequence[Measure]) -> tuple[Drawing, ...]:
+    """p50, p95 and p99 of each benchmark, on one logarithmic axis."""
+    return _draw(lambda size: _spans(endpoints, size)) if any(row.measured for row in endpoints) else ()
 
 
 def ratios(comparisons: Sequence[Comparison]) -> tuple[Drawing, ...]:
@@ -143,6 +148,25 @@ def _percentiles(curve: Sequence[CurvePoint], size: Size) -> Any:  # noqa: ANN40
         )
         .properties(width=size.width, height=220)
     )
+
+
+def _spans(endpoints: Sequence[Measure], size: Size) -> Any:  # noqa: ANN401 - Altair's own
+    rows: Rows = [
+        {"name": row.name, "series": name, "ms": value}
+        for row in endpoints
+        if (of := row.measured)
+        for name, value in (("p50", of.p50_ms), ("p95", of.p95_ms), ("p99", of.p99_ms))
+    ]
+    data = alt.Chart(alt.Data(values=rows))
+    y = alt.Y("name:N", title=None, sort=None, axis=alt.Axis(labelLimit=size.width // 2))
+    scale = alt.Scale(type="log", nice=False)
+    line = data.mark_line(color=GRID, strokeWidth=5).encode(y=y, x=alt.X("ms:Q", scale=scale), detail="name:N")
+    points = data.mark_point(filled=True, size=70, opacity=1).encode(
+        y=y,
+        x=alt.X("ms:Q", title="latency, ms", scale=scale, axis=alt.Axis(tickCount=size.ticks // 2, format="~r")),
+        color=alt.Color("series:N", scale=alt.Scale(domain=list(SERIES), range=list(SERIES.values()))),
+    )
+    return alt.layer(line, points).properties(width=size.width, height=40 + 24 * len(rows) // 3)
 
 
 def _ratios(comparisons: Sequence[Comparison], size: Size) -> Any:  # noqa: ANN401 - Altair's own

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import orjson
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from seatrial.contracts.proof import Measure, Proof
+from seatrial.trials.core.numbers import ms
 from seatrial.trials.report import words
 from seatrial.trials.report.html import comparison
+from seatrial.trials.report.layout import Column, Sheet
+from seatrial.trials.report.text import table
 
 FIGURES = ("mean_ms", "p50_ms", "p95_ms", "p99_ms")
 SCHEMA = "seatrial/comparison/v1"
@@ -36,6 +38,13 @@ class Compared:
     second: Proof
     differences: tuple[str, ...]
     rows: tuple[Row, ...]
+
+    @property
+    def sheet(self) -> Sheet:
+        """The figures as a table."""
+        names = ("endpoint", "figure", "first", "second", "ratio")
+        rows = ((row.endpoint, row.figure, ms(row.first), ms(row.second), f"{row.ratio:.3f}") for row in self.rows)
+        return Sheet("Figures", tuple(Column(name, left=name in names[:2]) for name in names), tuple(rows))
 
 
 def compare(first: Proof, second: Proof) -> Compared:
@@ -87,11 +96,6 @@ def write(compared: Compared, folder: Path) -> None:
 
 def render(compared: Compared) -> RenderableType:
     """For a terminal."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("endpoint", "figure", "first", "second", "ratio"):
-        table.add_column(name, justify="left" if name in {"endpoint", "figure"} else "right")
-    for row in compared.rows:
-        table.add_row(row.endpoint, row.figure, words.ms(row.first), words.ms(row.second), f"{row.ratio:.3f}")
     verdicts = (words.verdict(proof.verdict) for proof in (compared.first, compared.second))
     notes = [Text(f"  • {difference}") for difference in compared.differences]
-    return Group(Text(" / ".join(verdicts), style="bold"), *notes, Text(), table)
+    return Group(Text(" / ".join(verdicts), style="bold"), *notes, Text(), *table(compared.sheet))

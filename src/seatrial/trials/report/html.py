@@ -6,7 +6,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from seatrial.contracts.proof import Proof
-from seatrial.trials.report import charts, words
+from seatrial.trials.core import numbers
+from seatrial.trials.report import charts, layout, words
 
 GRADE_SIGNS = {"target": "●", "acceptable": "●", "marginal": "◐", "poor": "✕", "not proven": "?"}
 COLOURS = {
@@ -32,6 +33,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["words"] = words
+    environment.globals["numbers"] = numbers
+    environment.globals["layout"] = layout
     environment.globals["signs"] = GRADE_SIGNS
     environment.globals["chart_colours"] = COLOURS
     return environment
@@ -45,6 +48,7 @@ def page(proof: Proof) -> str:
         .render(
             proof=proof,
             run=proof.run,
+            endpoints=_marked(() if proof.run.is_load else charts.spans(proof.endpoints)),
             latency=_marked(charts.latency(proof.history, proof.warm_up_s)),
             distribution=_marked(charts.distribution(proof.curve)),
             ratios=_marked(charts.ratios(proof.comparisons)),

@@ -6,6 +6,7 @@ from typing import Literal
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from seatrial.contracts.proof import Proof
+from seatrial.trials.core.numbers import value
 from seatrial.trials.report import words
 
 Result = Literal["", "failure", "error", "skipped"]
@@ -50,12 +51,10 @@ def _cases(proof: Proof) -> Iterator[_Case]:
         result: Result = {True: "", False: "error", None: "skipped"}[check.holds]  # type: ignore[assignment]
         yield _Case("run", check.name, result, f"{check.received}; expected {check.expected}")
     for grade in proof.grades:
-        message = (
-            grade.reason or f"{words.value(grade.value, grade.unit)}; acceptable is {grade.acceptable or grade.target}"
-        )
+        message = grade.reason or f"{value(grade.value, grade.unit)}; acceptable is {grade.acceptable or grade.target}"
         yield _Case("objective", words.what(grade), _GRADES.get(grade.grade, ""), message)
     for item in proof.comparisons:
-        message = f"ratio {item.ratio:.3f} ({item.low:.3f} to {item.high:.3f}), limit {item.limit:.2f}"
+        message = item.reason or f"ratio {item.ratio:.3f} ({item.low:.3f} to {item.high:.3f}), limit {item.limit:.2f}"
         yield _Case("champion", f"{item.sli} of {item.endpoint}", _OUTCOMES[item.outcome], message)
     for answer in proof.answers:
         wrong: Result = "failure" if answer.right < answer.cases else ""

@@ -1,16 +1,16 @@
 """`summary.md`: what a CI system shows beside the run."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 
 from seatrial.contracts.proof import Proof
-from seatrial.trials.report import words
+from seatrial.trials.report import layout, words
 
 SIGNS = {"pass": "✅", "fail": "❌", "not proven": "❔"}
 GRADE_SIGNS = {"target": "✅", "acceptable": "✅", "marginal": "⚠️", "poor": "❌", "not proven": "❔"}
 
 
 def summary(proof: Proof) -> str:
-    """The verdict, the reasons, the table, the endpoints and the failures."""
+    """The verdict, the reasons, and every table."""
     return "\n".join(_lines(proof)) + "\n"
 
 
@@ -23,63 +23,23 @@ def _lines(proof: Proof) -> Iterator[str]:
     if verdict.reasons:
         yield ""
         yield from (f"- {_plain(reason)}" for reason in verdict.reasons)
-    if proof.grades:
-        yield from _table(("objective", "value", "measured", "target", "acceptable", "grade"), _grades(proof))
-    if proof.comparisons:
-        yield from _table(("against the champion", "ratio", "95 % interval", "limit", "outcome"), _comparisons(proof))
-    if proof.answers:
-        yield from _table(("known answers", "check", "right"), _answers(proof))
-    if proof.endpoints:
-        columns = ("endpoint", "requests", "failed", "req/s", "p50 ms", "p95 ms", "p99 ms", "corrected p99 ms")
-        yield from _table(columns, _endpoints(proof))
-    if proof.failures:
-        yield from _table(("failure", "count", "first at"), _failures(proof))
+    for sheet in layout.sheets(proof):
+        yield from _table(sheet.narrow())
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def _table(sheet: layout.Sheet) -> Iterator[str]:
     yield ""
-    yield f"| {' | '.join(columns)} |"
-    yield "|---" + "|---:" * (len(columns) - 1) + "|"
-    for row in rows:
-        yield f"| {' | '.join(_plain(cell) for cell in row)} |"
+    yield f"| {' | '.join(column.name for column in sheet.columns)} |"
+    yield f"|{'|'.join('---' if column.left else '---:' for column in sheet.columns)}|"
+    for row in sheet.rows:
+        yield f"| {' | '.join(_cell(cell) for cell in row)} |"
 
 
-def _grades(proof: Proof) -> Iterator[Sequence[str]]:
-    for grade in proof.grades:
-        yield (
-            words.what(grade) + (" (critical)" if grade.critical else ""),
-            words.value(grade.value, grade.unit),
-            words.value(grade.measured, grade.unit),
-            grade.target or words.NOTHING,
-            grade.acceptable or words.NOTHING,
-            f"{GRADE_SIGNS.get(grade.grade, '')} {grade.grade}{f': {grade.reason}' if grade.reason else ''}".strip(),
-        )
-
-
-def _comparisons(proof: Proof) -> Iterator[Sequence[str]]:
-    for item in proof.comparisons:
-        interval = f"{item.low:.3f} to {item.high:.3f}"
-        yield f"{item.sli} of {item.endpoint}", f"{item.ratio:.3f}", interval, f"{item.limit:.2f}", item.outcome
-
-
-def _answers(proof: Proof) -> Iterator[Sequence[str]]:
-    for item in proof.answers:
-        yield item.model_id, item.check, f"{item.right} of {item.cases}"
-
-
-def _endpoints(proof: Proof) -> Iterator[Sequence[str]]:
-    for row in (*proof.endpoints, proof.total):
-        seen = row.measured
-        figures = (
-            (words.ms(seen.p50_ms), words.ms(seen.p95_ms), words.ms(seen.p99_ms)) if seen else (words.NOTHING,) * 3
-        )
-        corrected = words.ms(row.corrected.p99_ms) if row.corrected else words.NOTHING
-        yield row.name, str(row.requests), str(row.failures), words.rate(row.rps), *figures, corrected
-
-
-def _failures(proof: Proof) -> Iterator[Sequence[str]]:
-    for failure in proof.failures:
-        yield f"{failure.endpoint}: {failure.fault}", str(failure.count), f"{failure.first_second:.1f} s"
+def _cell(cell: str | layout.Cell) -> str:
+    if isinstance(cell, str):
+        return _plain(cell)
+    text = _plain(f"{cell.text}: {cell.more}" if cell.more else cell.text)
+    return f"{GRADE_SIGNS.get(cell.tone, '')} {text}".strip()
 
 
 def _plain(text: str) -> str:

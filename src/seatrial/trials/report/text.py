@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from seatrial.contracts.proof import Proof
-from seatrial.trials.report import words
+from seatrial.trials.report import layout, words
 
 COLOURS = {
+    "": "",
     "target": "bold green",
     "acceptable": "green",
     "marginal": "yellow",
@@ -36,21 +36,11 @@ def _parts(proof: Proof) -> Iterator[RenderableType]:
         yield Text(f"changed: {change}", style="yellow")
     for reason in proof.verdict.reasons:
         yield Text(f"  • {reason}")
-    if proof.grades:
+    for sheet in layout.sheets(proof):
         yield Text()
-        yield _grades(proof)
-    if proof.comparisons:
-        yield Text()
-        yield _comparisons(proof)
-    if proof.answers:
-        yield Text()
-        yield _answers(proof)
-    if proof.endpoints:
-        yield Text()
-        yield _endpoints(proof)
-    yield from _failures(proof)
-    yield Text()
-    yield _checks(proof)
+        yield from table(sheet)
+        if len(sheet.rows) > SHOWN_FAILURES and sheet.title == layout.FAILURES:
+            yield Text(f"and {len(sheet.rows) - SHOWN_FAILURES} more kinds", style="dim")
 
 
 def _banner(proof: Proof) -> Text:
@@ -62,93 +52,21 @@ def _banner(proof: Proof) -> Text:
     return text
 
 
-def _table(*columns: str, left: int = 1) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for index, name in enumerate(columns):
-        table.add_column(name, justify="left" if index < left else "right", overflow="fold")
-    return table
+def table(sheet: layout.Sheet) -> Iterator[RenderableType]:
+    """A table, and the note below it."""
+    shown = sheet.narrow()
+    found = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for column in shown.columns:
+        found.add_column(column.name, justify="left" if column.left else "right", overflow="fold")
+    rows = shown.rows[:SHOWN_FAILURES] if sheet.title == layout.FAILURES else shown.rows
+    for row in rows:
+        found.add_row(*(_cell(cell) for cell in row))
+    yield found
+    if sheet.note:
+        yield Text(sheet.note, style="dim")
 
 
-def _grades(proof: Proof) -> Table:
-    table = _table("objective", "value", "measured", "target", "acceptable", "grade")
-    for grade in proof.grades:
-        shown = f"{grade.grade}: {grade.reason}" if grade.reason else grade.grade
-        table.add_row(
-            escape(words.what(grade)) + (" *" if grade.critical else ""),
-            words.value(grade.value, grade.unit),
-            words.value(grade.measured, grade.unit),
-            grade.target or words.NOTHING,
-            grade.acceptable or words.NOTHING,
-            Text(shown, style=COLOURS[grade.grade]),
-        )
-    table.caption = "* critical. Latency is graded as corrected for coordinated omission; measured is what users saw."
-    table.caption_justify = "left"
-    return table
-
-
-def _endpoints(proof: Proof) -> Table:
-    table = _table("endpoint (ms)", "requests", "failed", "req/s", "p50", "p95", "p99", "corrected p95", "p99")
-    for row in (*proof.endpoints, proof.total):
-        seen, full = row.measured, row.corrected
-        table.add_row(
-            escape(row.name),
-            str(row.requests),
-            Text(str(row.failures), style="bold red" if row.failures else ""),
-            words.rate(row.rps),
-            *((words.ms(seen.p50_ms), words.ms(seen.p95_ms), words.ms(seen.p99_ms)) if seen else [words.NOTHING] * 3),
-            *((words.ms(full.p95_ms), words.ms(full.p99_ms)) if full else [words.NOTHING] * 2),
-        )
-    return table
-
-
-def _failures(proof: Proof) -> Iterator[RenderableType]:
-    if not proof.failures:
-        return
-    table = _table("failures", "count", "first at", left=1)
-    for failure in proof.failures[:SHOWN_FAILURES]:
-        told = f"{failure.endpoint}: {failure.fault}"
-        table.add_row(escape(told), str(failure.count), f"{failure.first_second:.1f} s")
-    yield Text()
-    yield table
-    if (left := len(proof.failures) - SHOWN_FAILURES) > 0:
-        yield Text(f"and {left} more kinds", style="dim")
-
-
-def _comparisons(proof: Proof) -> Table:
-    table = _table(
-        "against the champion", "pairs", "champion", "candidate", "ratio", "95 % interval", "limit", "outcome"
-    )
-    for item in proof.comparisons:
-        table.add_row(
-            escape(f"{item.sli} of {item.endpoint}"),
-            str(item.pairs),
-            words.ms(item.champion),
-            words.ms(item.candidate),
-            f"{item.ratio:.3f}",
-            f"{item.low:.3f} to {item.high:.3f}",
-            f"{item.limit:.2f}",
-            item.outcome,
-        )
-    return table
-
-
-def _answers(proof: Proof) -> Table:
-    table = _table("known answers", "check", "right", "worst difference", "tolerance", left=2)
-    for item in proof.answers:
-        style = "" if item.right == item.cases else "bold red"
-        table.add_row(
-            escape(item.model_id),
-            escape(item.check),
-            Text(f"{item.right} of {item.cases}", style=style),
-            f"{item.worst:.3g}",
-            f"{item.tolerance:g}",
-        )
-    return table
-
-
-def _checks(proof: Proof) -> Table:
-    table = _table("run and generator", "received", "expected", "holds", left=3)
-    for check in proof.checks:
-        style = {True: "green", False: "bold red", None: "dim"}[check.holds]
-        table.add_row(escape(check.name), check.received, check.expected, Text(words.holds(check.holds), style=style))
-    return table
+def _cell(cell: str | layout.Cell) -> Text:
+    if isinstance(cell, str):
+        return Text(cell)
+    return Text(f"{cell.text}: {cell.more}" if cell.more else cell.text, style=COLOURS[cell.tone])

@@ -1,13 +1,11 @@
-"""How numbers and outcomes are written, wherever they are shown."""
+"""How runs and outcomes are called, wherever they are shown."""
 
 from datetime import UTC, datetime
 
 from seatrial.contracts.proof import Grade, Proof, Verdict
+from seatrial.trials.core.numbers import NOTHING
 
 VERDICTS = {"pass": "PASS", "fail": "FAIL", "not proven": "NOT PROVEN"}
-NOTHING = "–"
-MANY = 100.0
-SOME = 10.0
 
 
 def verdict(found: Verdict) -> str:
@@ -18,31 +16,6 @@ def verdict(found: Verdict) -> str:
 def score(found: Verdict) -> str:
     """The score in per cent, if there is one."""
     return NOTHING if found.score is None else f"{found.score:.0%}"
-
-
-def ms(value: float | None) -> str:
-    """Milliseconds with three significant digits, thousands set apart."""
-    if value is None:
-        return NOTHING
-    if value >= MANY:
-        return f"{value:,.0f}".replace(",", " ")
-    return f"{value:.1f}" if value >= SOME else f"{value:.2f}"
-
-
-def rate(value: float) -> str:
-    """Requests a second."""
-    return f"{value:,.1f}".replace(",", " ")
-
-
-def value(number: float | None, unit: str) -> str:
-    """A value with its unit."""
-    if number is None:
-        return NOTHING
-    if unit == "%":
-        return f"{number * 100:.3g} %"
-    if unit == "ms":
-        return f"{ms(number)} ms"
-    return f"{number:,.5g} {unit}".rstrip().replace(",", " ")
 
 
 def what(grade: Grade) -> str:
@@ -63,6 +36,8 @@ def load(proof: Proof) -> str:
         return f"{run.offered_rps:g} requests/s for {run.duration_s:g} s, open loop"
     if run.users or run.verb == "load":
         return f"{run.users} users ({', '.join(run.classes)}) for {run.duration_s:g} s, closed loop"
+    if run.verb == "bench":
+        return f"{len(proof.endpoints)} benchmarks, {proof.total.requests} requests"
     return f"{proof.total.requests} requests in {run.ended - run.started:.0f} s"
 
 

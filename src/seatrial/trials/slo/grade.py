@@ -1,10 +1,11 @@
 """Each objective of an SLO file against the measures of a run: a table of grades, and the reasons."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from statistics import median
 
-from seatrial.contracts.proof import Grade, GradeName, Latency, Measure
+from seatrial.contracts.proof import Comparison, Grade, GradeName, Latency, Measure
 from seatrial.contracts.record import Run
 from seatrial.contracts.slo import UNITS, Objective, Slo, parse_limit
 from seatrial.trials.measure.fold import ALL, Measures
@@ -25,17 +26,32 @@ class Reading:
     reason: str = ""
 
 
-def grade(slo: Slo, run: Run, measures: Measures) -> tuple[Grade, ...]:
-    """The grade of every objective that applies to the run's plan, in the order of the file."""
-    return tuple(_grade(objective, run, measures) for objective in slo.objective if objective.applies_to(run.plan))
+def grade(
+    slo: Slo, run: Run, measures: Measures, *, champion: bool = False, compared: Collection[Comparison] = ()
+) -> tuple[Grade, ...]:
+    """The grade of every objective that applies to the run's plan, in the order of the file.
+
+    One that is stated against a champion only has its own table where it was `compared`. `champion`: one was measured.
+    """
+    told = {(item.sli, item.endpoint) for item in compared}
+    return tuple(
+        _grade(objective, run, measures, champion=champion)
+        for objective in slo.objective
+        if objective.applies_to(run.plan)
+        and not (_only_compared(objective) and (objective.sli, objective.endpoint or ALL) in told)
+    )
 
 
-def _grade(objective: Objective, run: Run, measures: Measures) -> Grade:
+def _only_compared(objective: Objective) -> bool:
+    return bool(objective.versus_champion) and not (objective.target or objective.acceptable)
+
+
+def _grade(objective: Objective, run: Run, measures: Measures, *, champion: bool) -> Grade:
     scope = _scope(objective.endpoint, measures)
     reading = _read(objective.sli, run, measures, scope)
     samples = scope.requests if scope else 0
     needed = needed_samples(objective, run)
-    name, reason = _judge(objective, reading, samples, needed)
+    name, reason = _judge(objective, reading, samples, needed, champion=champion)
     return Grade(
         sli=objective.sli,
         endpoint=objective.endpoint or ALL,
@@ -66,9 +82,11 @@ def _scope(endpoint: str | None, measures: Measures) -> Measure | None:
     return next((measure for measure in measures.endpoints if measure.name == endpoint), None)
 
 
-def _judge(objective: Objective, reading: Reading, samples: int, needed: int) -> tuple[GradeName, str]:
+def _judge(
+    objective: Objective, reading: Reading, samples: int, needed: int, *, champion: bool
+) -> tuple[GradeName, str]:
     if not (objective.target or objective.acceptable):
-        return "unverifiable", "stated against a champion only" if objective.versus_champion else "no limit is stated"
+        return _no_limit(objective, champion=champion)
     if reading.absent == "not measured" and reading.value is None:
         return "not measured", reading.reason
     if samples < needed:
@@ -76,6 +94,14 @@ def _judge(objective: Objective, reading: Reading, samples: int, needed: int) ->
     if reading.value is None:
         return "not proven", reading.reason or "no such metric in this run"
     return _compare(objective, reading.value), ""
+
+
+def _no_limit(objective: Objective, *, champion: bool) -> tuple[GradeName, str]:
+    if not objective.versus_champion:
+        return "unverifiable", "no limit is stated"
+    if champion:
+        return "not proven", "the champion was not measured at it"
+    return "unverifiable", "stated against a champion only: --against URL"
 
 
 def _compare(objective: Objective, value: float) -> GradeName:
@@ -105,7 +131,11 @@ def _read(sli: str, run: Run, measures: Measures, scope: Measure | None) -> Read
     }
     if sli in counted:
         return Reading(counted[sli])
-    return Reading(_of(scope.corrected, sli), _of(scope.measured, sli), reason="nothing in the steady state")
+    return Reading(_of(scope.corrected, sli), _of(scope.measured, sli), reason=_why_no_latency(run))
+
+
+def _why_no_latency(run: Run) -> str:
+    return "nothing in the steady state" if run.is_load else f"of {run.verb}, an endpoint must be named"
 
 
 def _of(latency: Latency | None, sli: str) -> float | None:

@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from seatrial.contracts.proof import AnswerCheck, Comparison, Proof, SloUsed, Verdict
+from seatrial.contracts.proof import AnswerCheck, Proof, SloUsed, Verdict
 from seatrial.contracts.record import Run, Sample
 from seatrial.trials.measure.fold import fold
+from seatrial.trials.measure.pairs import Pairs
+from seatrial.trials.slo import versus
 from seatrial.trials.slo.grade import grade
 from seatrial.trials.slo.validity import check
 from seatrial.trials.slo.verdict import decide
@@ -17,14 +19,16 @@ def prove(
     run: Run,
     samples: Iterable[Sample],
     slo: SloUsed,
-    comparisons: Sequence[Comparison] = (),
+    pairs: Iterable[Sample] = (),
     answers: Sequence[AnswerCheck] = (),
 ) -> Proof:
-    """What the records of a run show under an SLO file."""
+    """What the records of a run show under an SLO file. `pairs` are those of blocks in turn with a champion."""
     measures = fold(samples, run)
     checks = check(run, measures)
-    grades = grade(slo.document, run, measures)
-    verdict = decide(slo.document.total, checks, grades, comparisons, answers)
+    blocks = Pairs(pairs)
+    comparisons = versus.compare(slo.document, run.plan, blocks)
+    grades = grade(slo.document, run, measures, champion=bool(blocks), compared=comparisons)
+    verdict = decide(slo.document.total, checks, grades, comparisons, answers, run.generator.lag_p99_ms or 0.0)
     return Proof(
         run=run,
         warm_up_s=measures.steadiness.warm_up_s,
@@ -38,7 +42,7 @@ def prove(
         slo=slo,
         grades=grades,
         verdict=verdict,
-        comparisons=tuple(comparisons),
+        comparisons=comparisons,
         answers=tuple(answers),
         result=_result(verdict),
     )

@@ -11,12 +11,15 @@ from seatrial.contracts.proof import (
     Outcome,
     Verdict,
 )
-from seatrial.contracts.slo import Total, parse_condition
-from seatrial.trials.slo.validity import STEADY
+from seatrial.contracts.slo import Total, parse_condition, parse_limit
+from seatrial.trials.core.numbers import value
+from seatrial.trials.slo.validity import DOUBTS, LAG
 
 POINTS: dict[GradeName, float] = {"target": 1.0, "acceptable": 0.9, "marginal": 0.5, "poor": 0.0}
 """What a grade is worth. A run that is acceptable everywhere scores 90 %: it passes, with nothing to spare."""
 BELOW: tuple[GradeName, ...] = ("marginal", "poor")
+RATES = frozenset({"rps", "rps_vs_expected"})
+"""Indicators that a late generator spoils; failures and wrong answers it does not cause."""
 
 
 def decide(
@@ -25,26 +28,32 @@ def decide(
     grades: Sequence[Grade],
     comparisons: Sequence[Comparison] = (),
     answers: Sequence[AnswerCheck] = (),
+    lag_ms: float = 0.0,
 ) -> Verdict:
-    """The verdict of a run.
+    """The verdict of a run, whose generator lagged `lag_ms` behind its schedule at the 99th percentile.
 
-    In this order: a check that does not hold voids the run (one that is not steady may still fail); a critical
-    objective below acceptable, a regression or a wrong known answer fails it; what was not proven leaves it not proven,
-    unless the score fails even if all of that were on target; then the score decides.
+    In this order: a check that does not hold voids the run, but one that was not steady or lagged may still fail, if it
+    does by more than the lag can explain; a critical objective below acceptable, a regression or a wrong known answer
+    fails it; what was not proven leaves it not proven, unless the score fails even if all of that were on target; then
+    the score decides.
     """
     broken = [check for check in checks if check.holds is False]
-    void = [_tell_check(check) for check in broken if check.name != STEADY]
+    void = [_tell_check(check) for check in broken if check.name not in DOUBTS]
     if void:
         return _verdict("not proven", None, void)
-    failed = [*_criticals(grades), *_regressions(comparisons), *_wrong(answers)]
+    lagged = any(check.name == LAG for check in broken)
+    critical = [item for item in grades if item.critical and item.grade in BELOW]
+    passing, marginal = parse_condition(total.passing), parse_condition(total.marginal)
+    failed = [*_regressions(comparisons), *_wrong(answers)]
+    if marginal.critical:
+        failed = [*(_tell_grade(item) for item in critical if not lagged or _outlasts(item, lag_ms)), *failed]
     score = _score(grades)
     if failed:
         return _verdict("fail", score, failed)
     unproven = [_tell_grade(item) for item in grades if item.grade == "not proven"]
     unproven += [_tell_comparison(item) for item in comparisons if item.outcome == "not proven"]
-    marginal = parse_condition(total.marginal).score
-    if _score(grades, hopeful=True) < marginal:
-        return _verdict("fail", score, [_tell_score(score, marginal), *_poor(grades)])
+    if not lagged and _score(grades, hopeful=True) < marginal.score:
+        return _verdict("fail", score, [_tell_score(score, marginal.score), *_poor(grades)])
     unproven += [_tell_check(check) for check in broken]
     if not (grades or comparisons or answers):
         unproven.append("no objective of the SLO file applies to this run")
@@ -52,10 +61,11 @@ def decide(
         unproven.append("no objective could be graded")
     if unproven:
         return _verdict("not proven", score, unproven)
-    passing = parse_condition(total.passing).score
-    if score >= passing:
-        return _verdict("pass", score, _poor(grades))
-    return Verdict(outcome="pass", marginal=True, score=score, reasons=(_tell_score(score, passing), *_poor(grades)))
+    if score < passing.score:
+        reasons = (_tell_score(score, passing.score), *_poor(grades))
+        return Verdict(outcome="pass", marginal=True, score=score, reasons=reasons)
+    held_back = passing.critical and bool(critical)
+    return Verdict(outcome="pass", marginal=held_back, score=score, reasons=tuple(_poor(grades)))
 
 
 def _verdict(outcome: Outcome, score: float | None, reasons: Sequence[str]) -> Verdict:
@@ -70,8 +80,12 @@ def _score(grades: Iterable[Grade], *, hopeful: bool = False) -> float:
     return sum(points) / len(points) if points else 1.0
 
 
-def _criticals(grades: Iterable[Grade]) -> list[str]:
-    return [_tell_grade(item) for item in grades if item.critical and item.grade in BELOW]
+def _outlasts(item: Grade, lag_ms: float) -> bool:
+    """Whether it is below acceptable even if every request was sent, and its answer read, as late as the lag."""
+    limit = item.acceptable or item.target
+    if item.unit == "ms" and limit and item.value is not None:
+        return not parse_limit(limit, item.sli).holds(item.value - 2 * lag_ms)
+    return item.sli not in RATES
 
 
 def _poor(grades: Iterable[Grade]) -> list[str]:
@@ -99,10 +113,12 @@ def _tell_grade(item: Grade) -> str:
     if item.reason:
         return f"{what}: {item.reason}"
     limit = item.acceptable or item.target
-    return f"{what} is {tell_value(item.value, item.unit)}; acceptable is {limit}"
+    return f"{what} is {value(item.value, item.unit)}; acceptable is {limit}"
 
 
 def _tell_comparison(item: Comparison) -> str:
+    if item.reason:
+        return f"{item.sli} of {item.endpoint}: {item.reason}"
     return (
         f"{item.sli} of {item.endpoint}: {item.ratio:.3f} times the champion's "
         f"({item.low:.3f} to {item.high:.3f}, {item.pairs} pairs); the limit is {item.limit:.3g}"
@@ -111,12 +127,3 @@ def _tell_comparison(item: Comparison) -> str:
 
 def _tell_score(score: float, limit: float) -> str:
     return f"the score is {score:.0%}; {limit:.0%} is needed"
-
-
-def tell_value(value: float | None, unit: str) -> str:
-    """A value with its unit, as people read it: `12.3 ms`, `0.12 %`."""
-    if value is None:
-        return "nothing"
-    if unit == "%":
-        return f"{value * 100:.4g} %"
-    return f"{value:.4g} {unit}".rstrip()

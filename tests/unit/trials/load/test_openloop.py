@@ -63,12 +63,21 @@ def test_a_generator_that_is_the_bottleneck_is_told() -> None:
     assert knee.told.splitlines()[-1].startswith("the highest rate that held is 4")
 
 
-def test_a_first_rate_that_does_not_hold_ends_the_search() -> None:
-    """Nothing is claimed below it."""
-    knee = search(100, limit=50)
+@pytest.mark.parametrize("limit", [3.0, 50.0, 99.0])
+def test_the_knee_may_lie_below_the_first_rate(limit: float) -> None:
+    """Then the search goes down from it."""
+    knee = search(100, limit)
 
-    assert (knee.rate, len(knee.blocks)) == (None, 1)
-    assert knee.told.endswith("no rate held; above it, it did not (p99_ms: 5000)")
+    assert knee.rate is not None
+    assert limit / 1.05 <= knee.rate <= limit
+
+
+def test_a_target_that_holds_nothing_ends_the_search() -> None:
+    """Below one request a second nobody looks."""
+    knee = search(100, limit=0)
+
+    assert (knee.rate, [block.rate for block in knee.blocks]) == (None, [100, 50, 25, 12.5, 6.25, 3.125, 1.5625])
+    assert knee.told.endswith("no rate held: it did not (p99_ms: 5000)")
 
 
 def test_a_search_ends() -> None:

@@ -60,6 +60,7 @@ class _State:
     room: int = MOST_IN_FLIGHT
     in_flight: int = 0
     due: int = 0
+    in_time: int = 0
     late: int = 0
     lags_ms: list[float] = field(default_factory=list)
     backlog: deque[tuple[float, Question]] = field(default_factory=deque)
@@ -94,6 +95,7 @@ def run_open(load: OpenLoad, target: Target, folder: Path, progress: Progress) -
         lag_p99_ms=float(np.percentile(state.lags_ms, 99)) if state.lags_ms else None,
         cpu=sum(cpu) / len(cpu) if cpu else None,
         steal=steal,
+        in_time=state.in_time,
         late_starts=state.late,
         faults=tuple(sorted(state.faults)),
     )
@@ -168,6 +170,8 @@ async def _send(state: _State, load: OpenLoad, sender: Client, questions: Iterat
     def start(due_by_now: list[float]) -> None:
         now = time.perf_counter()
         state.due += len(due_by_now)
+        if now <= state.began + load.duration_s + LATE_S:
+            state.in_time += len(due_by_now)
         for due in due_by_now:
             state.lags_ms.append((now - due) * 1000)
             state.backlog.append((due, next(questions)))

@@ -8,6 +8,7 @@ from seatrial.trials.slo.validity import STEADY
 
 PRECISION = 0.05
 MOST_BLOCKS = 16
+LOWEST = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Knee:
-    """The highest rate that held; None if not even the first did. `blocks` are in the order of their measuring."""
+    """The highest rate that held; None if none did. `blocks` are in the order of their measuring."""
 
     rate: float | None
     blocks: tuple[Block, ...]
@@ -32,8 +33,8 @@ class Knee:
         """Each step, then the answer."""
         signs = {True: "held", False: "did not hold", None: "generator's limit"}
         lines = [f"{block.rate:10.1f} requests/s  {signs[block.held]:18} {block.why}".rstrip() for block in self.blocks]
-        answer = "no rate held" if self.rate is None else f"the highest rate that held is {self.rate:.0f} requests/s"
-        return "\n".join([*lines, f"{answer}; above it, {self.limited_by}"])
+        held = f"the highest rate that held is {self.rate:.3g} requests/s; above it," if self.rate else "no rate held:"
+        return "\n".join([*lines, f"{held} {self.limited_by}"])
 
 
 def judge(proof: Proof) -> tuple[bool | None, str]:
@@ -50,7 +51,10 @@ def judge(proof: Proof) -> tuple[bool | None, str]:
 
 
 def find(first: float, measure: Callable[[float], Block]) -> Knee:
-    """Search from the first rate upwards, until the step is within 5 % or 16 blocks were measured."""
+    """Search from the first rate, upwards if it holds and else downwards, until the step is within 5 %.
+
+    After 16 blocks, or below one request a second, it ends with what it has.
+    """
     blocks: list[Block] = []
     held, above, rate = 0.0, 0.0, first
     while len(blocks) < MOST_BLOCKS:
@@ -60,9 +64,11 @@ def find(first: float, measure: Callable[[float], Block]) -> Knee:
             held = rate
         else:
             above = rate
-        if not held or (above and above - held <= PRECISION * held):
+        if held and above and above - held <= PRECISION * held:
             break
         rate = (held + above) / 2 if above else rate * 2
+        if rate < LOWEST:
+            break
     limits = [block for block in blocks if not block.held]
     nearest = min(limits, key=lambda block: block.rate, default=None)
     return Knee(held or None, tuple(blocks), _limit(nearest))
