@@ -3,16 +3,30 @@
 import json
 import os
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from tests.fakes.planted import planted_server
-from tests.live import PYTHON
+from tests.live import PYTHON, until
 
 pytestmark = pytest.mark.load
-ENOUGH = ("--rate", "500", "--duration", "20s", "--timeout", "5")
+ENOUGH = ("--rate", "1000", "--duration", "10s", "--timeout", "5")
 FEW = ("--rate", "500", "--duration", "7s", "--timeout", "2")
+AGAIN = 20
+
+
+@pytest.fixture(params=[0, *(pytest.param(number, marks=pytest.mark.long) for number in range(1, AGAIN))])
+def again(request: pytest.FixtureRequest) -> int:
+    """Which time it is: a verdict that is right only mostly is wrong. The repeats are for `scripts/test --full`."""
+    return int(request.param)
+
+
+quick = pytest.mark.usefixtures("again")
 
 
 def trial(folder: Path, *arguments: str) -> tuple[int, Any]:
@@ -26,11 +40,26 @@ def trial(folder: Path, *arguments: str) -> tuple[int, Any]:
     return done.returncode, json.loads(done.stdout)
 
 
+QUIET: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+
+
+@contextmanager
+def worker_on(core: int) -> Iterator[None]:
+    """A process that works all the time, on one core."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as worker:
+        psutil.Process(worker.pid).cpu_affinity([core])
+        try:
+            yield
+        finally:
+            worker.kill()
+
+
 def open_loop(folder: Path, arguments: tuple[str, ...], **planted: float) -> tuple[int, Any]:
     with planted_server(**planted) as url:
         return trial(folder, "open", "--target", url, *arguments)
 
 
+@quick
 def test_a_good_server_passes(tmp_path: Path) -> None:
     """Nothing is planted: 10 000 requests, all right."""
     code, found = open_loop(tmp_path, ENOUGH)
@@ -39,6 +68,7 @@ def test_a_good_server_passes(tmp_path: Path) -> None:
     assert (found["total"]["requests"], found["total"]["failures"]) == (10_000, 0)
 
 
+@quick
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
@@ -57,6 +87,7 @@ def test_a_rare_fault_fails_at_10_000_requests(tmp_path: Path, fault: dict[str, 
     assert {failure["fault"].partition(": answer")[0] for failure in found["failures"]} == {kind}
 
 
+@quick
 @pytest.mark.parametrize(
     "fault", [{"errors": 0.01}, pytest.param({"wrong": 0.001}, marks=pytest.mark.long)], ids=["errors", "wrong"]
 )
@@ -67,24 +98,33 @@ def test_a_rare_fault_is_not_proven_with_fewer(tmp_path: Path, fault: dict[str, 
     assert (code, found["verdict"]["outcome"]) == (3, "not proven")
 
 
-@pytest.mark.long
+@quick
 def test_a_stall_shows_in_an_open_loop(tmp_path: Path) -> None:
     """10 s without answers: who was due then waited, and the p99 says so."""
-    code, found = open_loop(tmp_path, ("--rate", "100", "--duration", "20s"), stall_at=5, stall_for=10)
+    code, found = open_loop(tmp_path, ("--rate", "100", "--duration", "14s"), stall_at=2, stall_for=10)
+
+    assert (code, found["verdict"]["outcome"]) == (1, "fail")
+    assert found["total"]["corrected"]["p99_ms"] >= 5000
+
+
+@pytest.mark.long
+def test_a_stall_fails_though_its_end_holds_up_the_generator(tmp_path: Path) -> None:
+    """Five thousand answers come at once, and what is due then is sent late: by less than the stall."""
+    code, found = open_loop(tmp_path, ("--rate", "500", "--duration", "20s"), stall_at=5, stall_for=10)
 
     assert (code, found["verdict"]["outcome"]) == (1, "fail")
     assert found["total"]["corrected"]["p99_ms"] >= 5000
 
 
 def test_a_stall_shows_in_a_closed_loop(tmp_path: Path) -> None:
-    """In `high`: the corrected p99 is above 5 s; the p95 that users measured is beside it, and fine."""
-    with planted_server(stall_at=12, stall_for=10) as url:
-        code, found = trial(tmp_path, "load", "high", "--target", url, "--duration", "45s", "--classes", "MNISTAPIUser")
+    """In `high`: the corrected p99 is above 5 s; what users measured is beside it, and their median is fine."""
+    with planted_server(stall_at=11, stall_for=10) as url:
+        code, found = trial(tmp_path, "load", "high", "--target", url, "--duration", "32s", "--classes", "MNISTAPIUser")
     total = found["total"]
 
     assert (code, found["verdict"]["outcome"]) == (1, "fail")
     assert total["corrected"]["p99_ms"] >= 5000
-    assert total["corrected"]["p95_ms"] >= 10 * total["measured"]["p90_ms"]
+    assert total["measured"]["p50_ms"] < 100 < 5000 <= total["corrected"]["p90_ms"]
 
 
 @pytest.mark.long
@@ -97,6 +137,7 @@ def test_memory_growth_is_found(tmp_path: Path) -> None:
     assert (code, found["verdict"]["reasons"][0].partition(" is ")[0]) == (1, "memory_growth of all")
 
 
+@quick
 def test_a_generator_at_its_limit_proves_nothing(tmp_path: Path) -> None:
     """More requests a second than one process can send: not proven, whatever came back."""
     code, found = open_loop(tmp_path, ("--rate", "20000", "--duration", "2s", "--timeout", "5"))
@@ -105,6 +146,28 @@ def test_a_generator_at_its_limit_proves_nothing(tmp_path: Path) -> None:
     assert [check["name"] for check in found["checks"] if check["holds"] is False] != []
 
 
+@quick
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux pins a process to a core")
+def test_a_generator_whose_cpu_is_taken_away_proves_nothing(tmp_path: Path) -> None:
+    """Another process works on its only core, before which it has to yield: it is late, and knows it."""
+    command = [*PYTHON, "trial", "open", "--rate", "100", "--duration", "4s", "--out", "run", "--json"]
+    with planted_server() as url, subprocess.Popen([*command, "--target", url], cwd=tmp_path, **QUIET) as generator:
+        records = tmp_path / "run" / "samples.jsonl"
+        until(records.exists, "the run has begun")
+        until(lambda: records.stat().st_size > 0, "requests are recorded")
+        with worker_on(0):
+            psutil.Process(generator.pid).cpu_affinity([0])
+            for thread in psutil.Process(generator.pid).threads():
+                os.setpriority(os.PRIO_PROCESS, thread.id, 19)
+            until(lambda: not records.exists(), "the run is over", patience=60)
+        output, errors = generator.communicate()
+    found = json.loads(output or errors)
+
+    assert (generator.returncode, found["verdict"]["outcome"]) == (3, "not proven")
+    assert "dispatch lag p99" in {check["name"] for check in found["checks"] if check["holds"] is False}
+
+
+@quick
 def test_answers_that_depend_on_the_batch_fail(tmp_path: Path) -> None:
     """Each answer alone is right, in a batch it is not: golden finds it, and names the case and the size."""
     with planted_server(batch_dependent=1) as url:
@@ -117,6 +180,7 @@ def test_answers_that_depend_on_the_batch_fail(tmp_path: Path) -> None:
     assert batches["example"].startswith("case 0 in a batch of 2: ")
 
 
+@quick
 def test_right_answers_pass(tmp_path: Path) -> None:
     """One by one and in every batch, for each model in production."""
     with planted_server() as url:
@@ -128,6 +192,7 @@ def test_right_answers_pass(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@quick
 def test_wrong_answers_fail_golden(tmp_path: Path) -> None:
     """A server that is wrong now and then."""
     with planted_server(wrong=0.1) as url:

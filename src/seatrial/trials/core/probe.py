@@ -12,7 +12,7 @@ from seatrial.trials.core.errors import CouldNotRun
 from seatrial.trials.core.target import Target, subjects_of
 
 TIMEOUT_S = 5.0
-MEMORY_S = 5.0
+MEMORY_S = 2.0
 """Seconds between two readings of a target's memory."""
 MEMORY = b"process_resident_memory_bytes "
 
