@@ -124,7 +124,8 @@ def test_a_stall_shows_in_a_closed_loop(tmp_path: Path) -> None:
 
     assert (code, found["verdict"]["outcome"]) == (1, "fail")
     assert total["corrected"]["p99_ms"] >= 5000
-    assert total["measured"]["p50_ms"] < 100 < 5000 <= total["corrected"]["p90_ms"]
+    assert total["measured"]["p50_ms"] < 100
+    assert total["corrected"]["p90_ms"] >= 5000
 
 
 @pytest.mark.long
