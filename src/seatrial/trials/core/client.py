@@ -12,6 +12,7 @@ import aiohttp
 import uvloop
 from yarl import URL
 
+import seatrial
 from seatrial.contracts.record import Sample
 from seatrial.trials.core.noop import noop_server
 from seatrial.trials.core.questions import Question, expect_ok
@@ -20,6 +21,8 @@ from seatrial.trials.core.target import Target
 T = TypeVar("T")
 CEILING_S = 1.0
 CEILING_CLIENTS = 32
+HEADERS = {"User-Agent": f"seatrial/{seatrial.__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
+"""What every request says of us; the library's own way to leave these out costs more than to send them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +104,8 @@ async def client(target: Target, clock: Clock, user: str, timeout_s: float) -> A
         connector=aiohttp.TCPConnector(limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
-        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
         timeout=aiohttp.ClientTimeout(total=timeout_s, ceil_threshold=timeout_s + 1),  # not rounded up to a second
-        headers=target.headers,
+        headers=HEADERS | target.headers,
     ) as session:
         yield Client(session, target.url, clock, user, timeout_s)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 import psutil
@@ -53,6 +53,7 @@ class OpenLoad:
 class _State:
     """What has happened so far."""
 
+    loop: asyncio.AbstractEventLoop
     clock: Clock
     records: BinaryIO
     memory: probe.MemoryWatch
@@ -127,7 +128,8 @@ async def _measure(
 ) -> tuple[float, _State]:
     progress(Window().live("measuring the generator", 0.0, load.duration_s))
     ceiling = await measure_ceiling(questions[0].question)
-    state = _State(Clock.start(), records, probe.MemoryWatch(target), room=_room(load.most_in_flight))
+    loop = asyncio.get_running_loop()
+    state = _State(loop, Clock.start(), records, probe.MemoryWatch(target), room=_room(load.most_in_flight))
     async with client(target, state.clock, "open", load.timeout_s) as sender, without_garbage_collection():
         state.began = time.perf_counter()
         watching = [asyncio.create_task(_beat(state)), asyncio.create_task(_read_memory(state.memory))]
@@ -209,9 +211,7 @@ def _start_waiting(state: _State, sender: Client) -> None:
     while state.backlog and state.in_flight < state.room:
         due, question = state.backlog.popleft()
         state.in_flight += 1
-        task = asyncio.ensure_future(_ask(state, sender, question, due))
-        state.tasks.add(task)
-        task.add_done_callback(state.tasks.discard)
+        state.tasks.add(state.loop.create_task(_ask(state, sender, question, due)))
 
 
 async def _ask(state: _State, sender: Client, question: Question, due: float) -> None:
@@ -221,6 +221,7 @@ async def _ask(state: _State, sender: Client, question: Question, due: float) ->
         state.faults.add(f"{question.endpoint} was not recorded: {type(error).__name__}: {error}"[:200])
     finally:
         state.in_flight -= 1
+        state.tasks.discard(cast("asyncio.Task[None]", asyncio.current_task(state.loop)))
     if state.backlog:
         _start_waiting(state, sender)
 
