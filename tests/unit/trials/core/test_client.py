@@ -63,7 +63,7 @@ def test_a_right_answer_makes_a_sample() -> None:
 
 
 def test_only_what_is_needed_is_sent() -> None:
-    """The path as it was written, the key, the type and length of the body, and who asks; no cookies, no compression."""
+    """The path as written, the key, the type and length of the body, and who asks; no cookies, no compression."""
     with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as (url, received):
         ask(Target(url, api_key="k-1"))
     head, _, body = received[0].partition(b"\r\n\r\n")
