@@ -17,11 +17,15 @@ from typing import Any
 
 import orjson
 
+from seatrial.contracts.manifest import manifest_as_dict
 from seatrial.trials.core.questions import bundled, likeliest
 
 DIGEST = "sha256:" + "0" * 64
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
 ERROR = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
+GARBAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"
+NOWHERE = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+KNOWN = {b"digits:1", b"geoclimate:1"}
 STRANGER = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -39,6 +43,7 @@ class Planted:
     errors: float = 0.0
     wrong: float = 0.0
     swap: float = 0.0
+    garbage: float = 0.0
     hang: float = 0.0
     batch_dependent: float = 0.0
     grow: float = 0.0
@@ -66,6 +71,8 @@ class Planted:
             return None, 0.0
         if drawn < self.hang + self.errors:
             return ERROR, self._held(now)
+        if self.garbage and self.chance.random() < self.garbage:
+            return GARBAGE, self._held(now)
         answer = self.answers.get(orjson.dumps(orjson.loads(body)["data"]), {"prediction": 1, "confidence": 0.5})
         return _answer(self._spoilt(answer, drawn - self.hang - self.errors)), self._held(now)
 
@@ -151,7 +158,9 @@ class Connection(asyncio.Protocol):
             self._respond(head.split(b" ", 2)[1].partition(b"?")[0], rest[:length])
 
     def _respond(self, path: bytes, body: bytes) -> None:
-        if path == b"/predict":
+        if path.startswith(b"/models/") and path.split(b"/")[2] not in KNOWN:
+            self._send(NOWHERE)
+        elif path == b"/predict":
             answer, held = self._planted.predict(body)
             if answer is not None:
                 self._send(answer, held)
@@ -166,6 +175,8 @@ class Connection(asyncio.Protocol):
             known = bundled(parts[2].partition(":")[0]).golden
             cases = [{"input": case.input, "output": case.output} for case in known.cases]
             return {"model_id": parts[2], "tolerance": known.tolerance, "cases": cases}
+        if path.startswith(b"/models/"):
+            return {"manifest": manifest_as_dict(bundled(parts[2].partition(":")[0]).manifest)}
         models = [
             {"model_id": f"{name}:1", "stage": "production", "digest": DIGEST} for name in ("digits", "geoclimate")
         ]

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.load
 ENOUGH = ("--rate", "1000", "--duration", "10s", "--timeout", "5")
 FEW = ("--rate", "500", "--duration", "7s", "--timeout", "2")
 AGAIN = 20
+ATTEMPTS = 3
+HELD_UP = {"dispatch lag p99", "steal"}
 
 
 @pytest.fixture(params=[0, *(pytest.param(number, marks=pytest.mark.long) for number in range(1, AGAIN))])
@@ -29,13 +31,18 @@ def again(request: pytest.FixtureRequest) -> int:
 quick = pytest.mark.usefixtures("again")
 
 
-def trial(folder: Path, *arguments: str) -> tuple[int, Any]:
-    """The exit code and the report of a trial."""
+def run_trial(folder: Path, *arguments: str, out: str = "run") -> "subprocess.CompletedProcess[str]":
+    """`seatrial trial` with `--json`, in a process of its own."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("SEATRIAL_")}
     # Coverage slows the generator down; what it measures here has tests of its own.
     variables.pop("COVERAGE_PROCESS_CONFIG", None)
-    command = [*PYTHON, "trial", *arguments, "--out", "run", "--json"]
-    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    command = [*PYTHON, "trial", *arguments, "--out", out, "--json"]
+    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+
+
+def trial(folder: Path, *arguments: str, out: str = "run") -> tuple[int, Any]:
+    """The exit code and the report of a trial."""
+    done = run_trial(folder, *arguments, out=out)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 
@@ -55,6 +62,20 @@ def worker_on(core: int) -> Iterator[None]:
 
 
 def open_loop(folder: Path, arguments: tuple[str, ...], **planted: float) -> tuple[int, Any]:
+    """An open loop against a planted server.
+
+    Where the machine held the generator up, nothing is proven of the server, and it is tried again, as people would.
+    """
+    for attempt in range(ATTEMPTS):
+        with planted_server(**planted) as url:
+            code, found = trial(folder, "open", "--target", url, *arguments, out=f"run-{attempt}")
+        if not any(check["name"] in HELD_UP and check["holds"] is False for check in found["checks"]):
+            break
+    return code, found
+
+
+def open_loop_once(folder: Path, arguments: tuple[str, ...], **planted: float) -> tuple[int, Any]:
+    """The same where being late is part of what is planted."""
     with planted_server(**planted) as url:
         return trial(folder, "open", "--target", url, *arguments)
 
@@ -99,7 +120,8 @@ def test_a_rare_fault_is_not_proven_with_fewer(tmp_path: Path, fault: dict[str, 
 
 
 @quick
-def test_a_stall_shows_in_an_open_loop(tmp_path: Path) -> None:
+@pytest.mark.long  # in CI, the stall of a closed loop stands for both
+def test_a_stall_shows_in_an_open_loop_once(tmp_path: Path) -> None:
     """10 s without answers: who was due then waited, and the p99 says so."""
     code, found = open_loop(tmp_path, ("--rate", "100", "--duration", "14s"), stall_at=2, stall_for=10)
 
@@ -110,7 +132,7 @@ def test_a_stall_shows_in_an_open_loop(tmp_path: Path) -> None:
 @pytest.mark.long
 def test_a_stall_fails_though_its_end_holds_up_the_generator(tmp_path: Path) -> None:
     """Five thousand answers come at once, and what is due then is sent late: by less than the stall."""
-    code, found = open_loop(tmp_path, ("--rate", "500", "--duration", "20s"), stall_at=5, stall_for=10)
+    code, found = open_loop_once(tmp_path, ("--rate", "500", "--duration", "20s"), stall_at=5, stall_for=10)
 
     assert (code, found["verdict"]["outcome"]) == (1, "fail")
     assert found["total"]["corrected"]["p99_ms"] >= 5000
@@ -141,7 +163,7 @@ def test_memory_growth_is_found(tmp_path: Path) -> None:
 @quick
 def test_a_generator_at_its_limit_proves_nothing(tmp_path: Path) -> None:
     """More requests a second than one process can send: not proven, whatever came back."""
-    code, found = open_loop(tmp_path, ("--rate", "20000", "--duration", "2s", "--timeout", "5"))
+    code, found = open_loop_once(tmp_path, ("--rate", "20000", "--duration", "2s", "--timeout", "5"))
 
     assert (code, found["verdict"]["outcome"]) == (3, "not proven")
     assert [check["name"] for check in found["checks"] if check["holds"] is False] != []
@@ -201,3 +223,21 @@ def test_wrong_answers_fail_golden(tmp_path: Path) -> None:
 
     assert (code, [check["model_id"] for check in found["answers"]]) == (1, ["digits:1", "digits:1"])
     assert found["answers"][0]["right"] < 100
+
+
+def test_answers_that_are_none_fail_golden(tmp_path: Path) -> None:
+    """A page of a proxy with status 200 is a wrong answer, not the end of the trial."""
+    with planted_server(garbage=0.1) as url:
+        code, found = trial(tmp_path, "golden", "--target", url, "--model", "digits:1")
+
+    assert (code, found["verdict"]["outcome"]) == (1, "fail")
+    assert found["failures"][0]["fault"] == "wrong answer: body expected JSON, received b'<html>'"
+
+
+def test_a_model_without_known_answers_could_not_be_checked(tmp_path: Path) -> None:
+    """Nothing is right about answers that nobody knows: exit code 4, and where they were looked for."""
+    with planted_server() as url:
+        done = run_trial(tmp_path, "golden", "--target", url, "--model", "nobody:1")
+
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "tells no known answers of nobody:1: expected its manifest at /models/nobody:1 and cases" in done.stderr

@@ -206,10 +206,14 @@ _DEFAULT_TOTAL = TypeAdapter(Total).validate_python({})
 
 @dataclass(frozen=True, config=_strict, kw_only=True)
 class Slo:
-    """An SLO file. `promotion` is by stage."""
+    """An SLO file. `promotion` is by stage.
+
+    `machine`: the fingerprint of the one that its limits of time and rate were set for; elsewhere they are not graded.
+    """
 
     schema: Literal["seatrial/slo/v1"]
     objective: Annotated[tuple[Objective, ...], Field(min_length=1)]
+    machine: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
     promotion: dict[Literal["staging", "production"], Promotion] = Field(default_factory=dict)
     total: Total = _DEFAULT_TOTAL
 

@@ -36,8 +36,8 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class BundledModel:
-    """A model of the zoo: what it takes, and its known answers."""
+class KnownModel:
+    """A model: what it takes, and its known answers."""
 
     manifest: Manifest
     golden: Golden
@@ -49,11 +49,11 @@ class BundledModel:
 
 
 @cache
-def bundled(name: str) -> BundledModel:
+def bundled(name: str) -> KnownModel:
     """A bundled model by name: `digits` or `geoclimate`."""
     folder = ROOT / name
     manifest = parse_manifest((folder / "manifest.json").read_bytes())
-    return BundledModel(manifest, parse_golden((folder / "golden.json").read_bytes()))
+    return KnownModel(manifest, parse_golden((folder / "golden.json").read_bytes()))
 
 
 def wrong(what: str, expected: object, received: object) -> str:
@@ -129,7 +129,7 @@ def read_json(status: int, body: bytes) -> tuple[Any, str]:
         return None, wrong("body", "JSON", repr(body[:40]))
 
 
-def difference(model: BundledModel, case: GoldenCase, prediction: object, confidence: object) -> float:
+def difference(model: KnownModel, case: GoldenCase, prediction: object, confidence: object) -> float:
     """How far an answer is from the recorded one, in the units of the model's tolerance; infinite for a wrong class."""
     if not model.manifest.output.classes:
         return gap(case.output[0], prediction)
@@ -151,7 +151,7 @@ def gap(expected: object, received: object) -> float:
     return abs(received - expected) if math.isfinite(received) else math.inf
 
 
-def _predict(model: BundledModel, case: GoldenCase) -> Question:
+def _predict(model: KnownModel, case: GoldenCase) -> Question:
     body = orjson.dumps({"model_name": model.name, "data": case.input})
     return Question("POST /predict", "POST", "/predict", partial(_expect_answer, model, case), body, model.name, JSON)
 
@@ -184,7 +184,7 @@ def _expect_digit(status: int, body: bytes) -> str:
     document, fault = read_json(status, body)
     if fault:
         return fault
-    prediction, confidence = _members(document, "prediction", "confidence")
+    prediction, confidence = members(document, "prediction", "confidence")
     if not _is_digit(prediction):
         return wrong("prediction", "a digit from 0 to 9", prediction)
     if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 <= confidence <= 1:
@@ -196,19 +196,19 @@ def _is_digit(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 9  # noqa: PLR2004
 
 
-def _expect_answer(model: BundledModel, case: GoldenCase, status: int, body: bytes) -> str:
+def _expect_answer(model: KnownModel, case: GoldenCase, status: int, body: bytes) -> str:
     document, fault = read_json(status, body)
     if fault:
         return fault
-    prediction, confidence = _members(document, "prediction", "confidence")
+    prediction, confidence = members(document, "prediction", "confidence")
     return _compare(model, [case], [prediction], [confidence])
 
 
-def _expect_batch(model: BundledModel, cases: Sequence[GoldenCase], status: int, body: bytes) -> str:
+def _expect_batch(model: KnownModel, cases: Sequence[GoldenCase], status: int, body: bytes) -> str:
     document, fault = read_json(status, body)
     if fault:
         return fault
-    given, confidences = _members(document, "predictions", "confidences")
+    given, confidences = members(document, "predictions", "confidences")
     if not isinstance(given, list) or len(given) != len(cases):
         return wrong("predictions", f"a list of {len(cases)}", repr(given)[:60])
     if not isinstance(confidences, list) or len(confidences) != len(cases):
@@ -216,12 +216,13 @@ def _expect_batch(model: BundledModel, cases: Sequence[GoldenCase], status: int,
     return _compare(model, cases, given, confidences)
 
 
-def _members(document: object, *names: str) -> tuple[Any, ...]:
+def members(document: object, *names: str) -> tuple[Any, ...]:
+    """Members of an object by name; None for what is not there, or where it is no object."""
     return tuple(document.get(name) if isinstance(document, dict) else None for name in names)
 
 
 def _compare(
-    model: BundledModel, cases: Iterable[GoldenCase], given: Iterable[object], confidences: Iterable[object]
+    model: KnownModel, cases: Iterable[GoldenCase], given: Iterable[object], confidences: Iterable[object]
 ) -> str:
     for index, (case, prediction, confidence) in enumerate(zip(cases, given, confidences, strict=True)):
         if difference(model, case, prediction, confidence) > model.golden.tolerance:
@@ -229,7 +230,7 @@ def _compare(
     return ""
 
 
-def _tell(model: BundledModel, case: GoldenCase) -> str:
+def _tell(model: KnownModel, case: GoldenCase) -> str:
     if not model.manifest.output.classes:
         return f"{case.output[0]} +- {model.golden.tolerance}"
     best = likeliest(case.output)

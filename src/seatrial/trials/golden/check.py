@@ -4,11 +4,14 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from seatrial.contracts.golden import parse_golden
+from seatrial.contracts.manifest import parse_manifest
 from seatrial.contracts.proof import AnswerCheck
 from seatrial.contracts.record import Generator, Run, Sample, Subject
 from seatrial.trials.core import probe
@@ -16,7 +19,7 @@ from seatrial.trials.core.client import Client, Clock, client, run
 from seatrial.trials.core.errors import CouldNotRun
 from seatrial.trials.core.live import Progress, Window
 from seatrial.trials.core.machine import fingerprint
-from seatrial.trials.core.questions import JSON, Question, expect_ok, gap, likeliest, wrong
+from seatrial.trials.core.questions import JSON, KnownModel, Question, difference, gap, members, read_json, wrong
 from seatrial.trials.core.target import Target
 from seatrial.trials.measure.records import FILE_NAME, write_samples
 
@@ -34,13 +37,21 @@ class Golden:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """Known inputs of a model, their recorded outputs, and by how much each value may differ."""
+class _Asked:
+    """A model that is asked for its known answers."""
 
     model_id: str
-    inputs: tuple[dict[str, Any], ...]
-    outputs: tuple[tuple[float, ...], ...]
-    tolerance: float
+    known: KnownModel
+
+    @property
+    def inputs(self) -> tuple[dict[str, Any], ...]:
+        """The known inputs, in order."""
+        return tuple(case.input for case in self.known.golden.cases)
+
+    @property
+    def tolerance(self) -> float:
+        """By how much a value may differ."""
+        return self.known.golden.tolerance
 
 
 @dataclass
@@ -112,22 +123,21 @@ def _run(target: Target, state: _State, subjects: tuple[Subject, ...]) -> Run:
     )
 
 
-def _ask_for_known(target: Target, model_id: str) -> _Known:
-    body = probe.ask(target, f"/models/{model_id}/golden")
+def _ask_for_known(target: Target, model_id: str) -> _Asked:
+    """The manifest and the known answers of a model, as the target tells them."""
     try:
-        document = orjson.loads(body or b"")
-        cases = document["cases"]
-        return _Known(
-            model_id,
-            tuple(case["input"] for case in cases),
-            tuple(tuple(case["output"]) for case in cases),
-            float(document["tolerance"]),
-        )
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise CouldNotRun(f"{target.url} tells no known answers of {model_id} at /models/{model_id}/golden") from error
+        manifest = orjson.loads(probe.ask(target, f"/models/{model_id}") or b"")["manifest"]
+        golden = orjson.loads(probe.ask(target, f"/models/{model_id}/golden") or b"")
+        answers = orjson.dumps({name: golden[name] for name in ("cases", "tolerance")})
+        return _Asked(model_id, KnownModel(parse_manifest(orjson.dumps(manifest)), parse_golden(answers)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CouldNotRun(
+            f"{target.url} tells no known answers of {model_id}: expected its manifest at /models/{model_id} and "
+            f"cases with a tolerance at /models/{model_id}/golden"
+        ) from error
 
 
-async def _check(known: Sequence[_Known], target: Target, state: _State) -> list[AnswerCheck]:
+async def _check(known: Sequence[_Asked], target: Target, state: _State) -> list[AnswerCheck]:
     found = []
     async with client(target, Clock.start(), "golden", TIMEOUT_S) as sender:
         for model in known:
@@ -137,15 +147,15 @@ async def _check(known: Sequence[_Known], target: Target, state: _State) -> list
     return found
 
 
-def _one_by_one(model: _Known, alone: Sequence[Output]) -> AnswerCheck:
+def _one_by_one(model: _Asked, alone: Sequence[Output]) -> AnswerCheck:
     tally = _Tally()
-    for index, (expected, received) in enumerate(zip(model.outputs, alone, strict=True)):
+    for index, (case, received) in enumerate(zip(model.known.golden.cases, alone, strict=True)):
         told = f"case {index}: {_tell(received)}"
-        tally.add(_from_recorded(expected, received), model.tolerance, told)
+        tally.add(difference(model.known, case, *received), model.tolerance, told)
     return _answer_check(model, "one by one, against the record", tally)
 
 
-async def _in_batches(sender: Client, state: _State, model: _Known, alone: Sequence[Output]) -> AnswerCheck:
+async def _in_batches(sender: Client, state: _State, model: _Asked, alone: Sequence[Output]) -> AnswerCheck:
     tally = _Tally()
     for size in range(1, len(model.inputs) + 1):
         for start in range(0, len(model.inputs), size):
@@ -162,7 +172,7 @@ def _tell(output: Output) -> str:
     return f"{output[0]}" if output[1] is None else f"{output[0]} ({output[1]})"
 
 
-def _answer_check(model: _Known, check: str, tally: _Tally) -> AnswerCheck:
+def _answer_check(model: _Asked, check: str, tally: _Tally) -> AnswerCheck:
     return AnswerCheck(
         model_id=model.model_id,
         check=check,
@@ -174,15 +184,6 @@ def _answer_check(model: _Known, check: str, tally: _Tally) -> AnswerCheck:
     )
 
 
-def _from_recorded(expected: Sequence[float], received: Output) -> float:
-    """How far an answer is from the record: a number, or the confidence of a class; another class is infinitely far."""
-    prediction, confidence = received
-    if len(expected) == 1:
-        return gap(expected[0], prediction)
-    best = likeliest(expected)
-    return gap(expected[best], confidence) if prediction == best else math.inf
-
-
 def _apart(expected: Output, received: Output) -> float:
     """How far two answers of the target are from each other."""
     if expected[1] is None:
@@ -191,7 +192,7 @@ def _apart(expected: Output, received: Output) -> float:
 
 
 async def _ask(
-    sender: Client, state: _State, model: _Known, examples: Sequence[dict[str, Any]], path: str
+    sender: Client, state: _State, model: _Asked, examples: Sequence[dict[str, Any]], path: str
 ) -> list[Output]:
     """The answers to some examples; of a failed request, nothing for each."""
     kept: list[Output] = []
@@ -199,9 +200,10 @@ async def _ask(
     body = orjson.dumps({"model_id": model.model_id, "data": examples[0] if single else list(examples)})
 
     def check(status: int, answer: bytes) -> str:
-        if fault := expect_ok(status, answer):
+        document, fault = read_json(status, answer)
+        if fault:
             return fault
-        kept.extend(_outputs(orjson.loads(answer), single=single))
+        kept.extend(_outputs(document, single=single))
         return "" if len(kept) == len(examples) else wrong("predictions", len(examples), len(kept))
 
     sample = await sender.ask(Question(f"POST {path}", "POST", path, check, body, model.model_id, JSON))
@@ -209,9 +211,12 @@ async def _ask(
     return kept if len(kept) == len(examples) else [(None, None)] * len(examples)
 
 
-def _outputs(document: dict[str, Any], *, single: bool) -> Iterator[Output]:
+def _outputs(document: object, *, single: bool) -> Iterator[Output]:
+    """The answers in a document; whatever else it is has none."""
     if single:
-        yield document.get("prediction"), document.get("confidence")
+        prediction, confidence = members(document, "prediction", "confidence")
+        yield prediction, confidence
         return
-    predictions = document.get("predictions") or []
-    yield from zip(predictions, document.get("confidences") or [None] * len(predictions), strict=False)
+    predictions, confidences = members(document, "predictions", "confidences")
+    if isinstance(predictions, list):
+        yield from zip_longest(predictions, confidences if isinstance(confidences, list) else ())

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from seatrial.contracts.proof import Comparison, Grade, GradeName, Latency, Measure
@@ -34,12 +34,20 @@ def grade(
     One that is stated against a champion only has its own table where it was `compared`. `champion`: one was measured.
     """
     told = {(item.sli, item.endpoint) for item in compared}
+    elsewhere = slo.machine not in {None, run.machine.digest}
     return tuple(
-        _grade(objective, run, measures, champion=champion)
+        _elsewhere(_grade(objective, run, measures, champion=champion), elsewhere=elsewhere)
         for objective in slo.objective
         if objective.applies_to(run.plan)
         and not (_only_compared(objective) and (objective.sli, objective.endpoint or ALL) in told)
     )
+
+
+def _elsewhere(found: Grade, *, elsewhere: bool) -> Grade:
+    """Limits of time and rate that were set for another machine say nothing on this one."""
+    if elsewhere and found.unit in {"ms", "rps"}:
+        return replace(found, grade="unverifiable", reason="its limits were set for another machine")
+    return found
 
 
 def _only_compared(objective: Objective) -> bool:

@@ -183,6 +183,21 @@ def test_a_limit_that_nobody_stated_is_unverifiable() -> None:
     assert (found.grades[0].grade, found.verdict.outcome) == ("unverifiable", "not proven")
 
 
+@pytest.mark.parametrize(("machine", "grades"), [("run's", "fail"), ("another", "pass")])
+def test_limits_of_time_bind_on_the_machine_that_they_were_set_for(machine: str, grades: str) -> None:
+    """Elsewhere they are unverifiable; failures are failures everywhere."""
+    digest = {"run's": "sha256:" + "a" * 64, "another": "sha256:" + "b" * 64}[machine]
+    facts, samples = closed()
+    here = replace(facts, machine=replace(facts.machine, digest="sha256:" + "a" * 64))
+    limits = [Objective(sli="p95_ms", target="<= 1", critical=True), Objective(sli="error_ratio", target="<= 0%")]
+    found = prove(here, samples, replace(DEFAULT, document=replace(slo(*limits), machine=digest)))
+
+    assert found.verdict.outcome == grades
+    assert [grade.grade for grade in found.grades] == [
+        "poor" if grades == "fail" else "unverifiable", "target",
+    ]  # fmt: skip
+
+
 def test_a_metric_of_an_endpoint_that_was_not_asked_is_not_proven() -> None:
     """A missing metric is not a pass."""
     found = proof(*closed(), Objective(sli="mean_ms", endpoint="GET /models", target="<= 1"))
