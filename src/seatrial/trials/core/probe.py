@@ -96,9 +96,14 @@ class MemoryWatch:
         self._target = target
         self._due = 0.0
 
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a reading, and readings are served."""
+        return self.served and time.monotonic() >= self._due
+
     def read_if_due(self) -> None:
         """Ask, if the last time was long enough ago."""
-        if not self.served or time.monotonic() < self._due:
+        if not self.due:
             return
         found = memory(self._target)
         self._due = time.monotonic() + MEMORY_S

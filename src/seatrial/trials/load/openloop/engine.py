@@ -242,8 +242,9 @@ async def _beat(state: _State) -> None:
 
 async def _read_memory(memory: probe.MemoryWatch) -> None:
     while memory.served:
-        await asyncio.to_thread(memory.read_if_due)
-        await asyncio.sleep(probe.MEMORY_S)
+        if memory.due:
+            await asyncio.to_thread(memory.read_if_due)
+        await asyncio.sleep(LOOK_S)
 
 
 async def _tell(state: _State, load: OpenLoad, progress: Progress) -> None:
