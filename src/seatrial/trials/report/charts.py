@@ -17,6 +17,8 @@ INK, GRID, SHADE = "#010101", "#020202", "#030303"
 P50, P95, P99, RATE, USERS, FAILED = "#0a0001", "#0a0002", "#0a0003", "#0a0004", "#0a0005", "#0a0006"
 SERIES = {"p50": P50, "p95": P95, "p99": P99}
 TICKS = (0.0, 50.0, 90.0, 99.0, 99.9, 99.99)
+PADDING = {"left": 36, "right": 12, "top": 6, "bottom": 6}
+"""Room for labels: the font of whoever reads may be wider than the one that was measured."""
 Rows = list[dict[str, Any]]
 
 
@@ -68,7 +70,7 @@ def _draw(chart: Any) -> tuple[Drawing, ...]:  # noqa: ANN401 - a function of a 
 
 
 def _svg(chart: Any) -> str:  # noqa: ANN401 - any of Altair's charts
-    styled = chart.configure(font="system-ui, sans-serif", background="transparent").configure_view(stroke=None)
+    styled = chart.configure(font="system-ui, sans-serif", background="transparent", padding=PADDING).configure_view(stroke=None)
     styled = styled.configure_axis(
         labelColor=INK, titleColor=INK, gridColor=GRID, domainColor=GRID, tickColor=GRID, titleFontWeight="normal"
     ).configure_legend(labelColor=INK, titleColor=INK, orient="top", title=None, symbolStrokeWidth=3)
@@ -159,7 +161,8 @@ def _spans(endpoints: Sequence[Measure], size: Size) -> Any:  # noqa: ANN401 - A
     ]
     data = alt.Chart(alt.Data(values=rows))
     y = alt.Y("name:N", title=None, sort=None, axis=alt.Axis(labelLimit=size.width // 2))
-    scale = alt.Scale(type="log", nice=False)
+    values = [row["ms"] for row in rows]
+    scale = alt.Scale(type="log", nice=False, domain=[min(values) / 1.15, max(values) * 1.15])
     line = data.mark_line(color=GRID, strokeWidth=5).encode(y=y, x=alt.X("ms:Q", scale=scale), detail="name:N")
     points = data.mark_point(filled=True, size=70, opacity=1).encode(
         y=y,
@@ -176,7 +179,9 @@ def _ratios(comparisons: Sequence[Comparison], size: Size) -> Any:  # noqa: ANN4
     ]
     data = alt.Chart(alt.Data(values=rows))
     y = alt.Y("name:N", title=None, axis=alt.Axis(labelLimit=size.width // 2))
-    x = alt.X("low:Q", title="times the champion's", scale=alt.Scale(zero=False))
+    x = alt.X(
+        "low:Q", title="times the champion's", scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=size.ticks // 2)
+    )
     spans = data.mark_rule(color=P50, strokeWidth=3).encode(y=y, x=x, x2="high:Q")
     points = data.mark_point(color=P50, filled=True, size=70).encode(y=y, x="ratio:Q")
     limits = alt.Chart(alt.Data(values=[{"limit": item.limit} for item in comparisons]))

@@ -38,7 +38,12 @@ class Knee:
 
 
 def judge(proof: Proof) -> tuple[bool | None, str]:
-    """Whether a block held: nothing graded is below acceptable. What needs more samples than it has is left out."""
+    """Whether a block held: nothing graded is below acceptable. What needs more samples than it has is left out.
+
+    A target may fail by more than a late generator explains; else a generator that was not up to it says nothing.
+    """
+    if proof.verdict.outcome == "fail":
+        return False, proof.verdict.reasons[0]
     broken = [check for check in proof.checks if check.holds is False and check.name != STEADY]
     if broken:
         return None, f"{broken[0].name}: {broken[0].received}"
