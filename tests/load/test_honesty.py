@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -249,3 +250,16 @@ def test_a_model_without_known_answers_could_not_be_checked(tmp_path: Path) -> N
 
     assert (done.returncode, done.stdout) == (4, "")
     assert "tells no known answers of nobody:1: expected its manifest at /models/nobody:1 and cases" in done.stderr
+
+
+@pytest.mark.long
+def test_the_knee_is_where_the_service_cannot_follow(tmp_path: Path) -> None:
+    """A server that works 4 ms for each answer, one at a time, holds a little less than 250 requests a second."""
+    with planted_server(service_ms=4) as url:
+        arguments = ("open", "--find-knee", "--rate", "100", "--duration", "3s", "--target", url)
+        done = run_trial(tmp_path, *arguments)
+    found = re.search(r"the highest rate that held is (\d+) requests/s; above it, it did not", done.stdout)
+
+    assert done.returncode == 0, done.stderr
+    assert found, done.stdout
+    assert 180 <= int(found[1]) <= 265

@@ -70,7 +70,9 @@ def _draw(chart: Any) -> tuple[Drawing, ...]:  # noqa: ANN401 - a function of a 
 
 
 def _svg(chart: Any) -> str:  # noqa: ANN401 - any of Altair's charts
-    styled = chart.configure(font="system-ui, sans-serif", background="transparent", padding=PADDING).configure_view(stroke=None)
+    styled = chart.configure(font="system-ui, sans-serif", background="transparent", padding=PADDING).configure_view(
+        stroke=None
+    )
     styled = styled.configure_axis(
         labelColor=INK, titleColor=INK, gridColor=GRID, domainColor=GRID, tickColor=GRID, titleFontWeight="normal"
     ).configure_legend(labelColor=INK, titleColor=INK, orient="top", title=None, symbolStrokeWidth=3)

@@ -1,13 +1,17 @@
 """Arrivals and the search for the knee."""
 
+from dataclasses import replace
 from itertools import pairwise
 from statistics import mean, pstdev
 
 import pytest
+from tests.fakes.runs import open_loop
 
 from seatrial.trials.core.errors import WrongFile
 from seatrial.trials.load.openloop.arrivals import due_times, read_arrivals
-from seatrial.trials.load.openloop.knee import Block, Knee, find
+from seatrial.trials.load.openloop.knee import Block, Knee, find, judge
+from seatrial.trials.slo.prove import prove
+from seatrial.trials.slo.spec import read_slo
 
 
 def test_constant_arrivals_are_evenly_spaced() -> None:
@@ -85,3 +89,30 @@ def test_a_search_ends() -> None:
     knee = search(1, limit=1e12)
 
     assert (len(knee.blocks), knee.limited_by) == (16, "nothing was found that does not hold")
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "lag_ms", "held", "why"),
+    [
+        (5.0, 0.3, True, ""),
+        (700.0, 0.3, False, "p95_ms: 700"),
+        (5000.0, 400.0, False, "p99_ms of all is 5 001 ms; acceptable is <= 4000"),
+        (700.0, 400.0, None, "dispatch lag p99: 400 ms"),
+    ],
+)
+def test_a_block_holds_or_not_or_says_nothing(latency_ms: float, lag_ms: float, held: bool | None, why: str) -> None:  # noqa: FBT001 - the answer
+    """Below acceptable it does not hold; a late generator says nothing, unless the target fails by far more."""
+    facts, samples = open_loop(100, 10)
+    slow = [replace(sample, latency_ms=latency_ms) for sample in samples]
+    late = replace(facts, generator=replace(facts.generator, lag_p99_ms=lag_ms))
+
+    found = judge(prove(late, slow, read_slo("default")))
+    assert (found[0], found[1].partition(".")[0]) == (held, why)
+
+
+def test_a_block_with_failures_does_not_hold() -> None:
+    """Even one, whatever the limits say of few requests."""
+    facts, samples = open_loop(100, 10)
+    samples[3] = replace(samples[3], ok=False, fault="status 503, expected 200")
+
+    assert judge(prove(facts, samples, read_slo("default"))) == (False, "1 of 1000 failed")
