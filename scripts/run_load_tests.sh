@@ -5,9 +5,9 @@
 #   scripts/run_load_tests.sh --slo strict        flags go to every `seatrial trial load`
 # Results: ./trials/<time>/<plan>/. Exit code: the worst of the plans' (0 pass, 1 fail, 3 not proven, 4 could not run).
 set -euo pipefail
-cd "$(dirname "$0")/.."
+root=$(cd "$(dirname "$0")/.." && pwd) # no cd for good: paths among the arguments are the caller's
 
-scripts/setup
+"$root/scripts/setup"
 results="trials/$(date -u +%Y%m%dT%H%M%SZ)"
 mkdir -p "$results"
 flags=("--")
@@ -18,7 +18,7 @@ fi
 worst=0
 for plan in smoke baseline medium high stress; do
   status=0
-  .venv/bin/seatrial trial load --out "$results/$plan" "$@" "${flags[@]}" "$plan" > "$results/$plan.txt" 2>&1 || status=$?
+  "$root/.venv/bin/seatrial" trial load --out "$results/$plan" "$@" "${flags[@]}" "$plan" > "$results/$plan.txt" 2>&1 || status=$?
   case $status in
     0) verdict="pass" ;;
     1) verdict="FAIL" ;;

@@ -17,6 +17,12 @@ import httpx2
 PATIENCE = 30.0
 """Seconds after which a wait of a test gives up."""
 
+
+def hear_interrupts() -> None:
+    """For `preexec_fn`: what a shell runs in its background is deaf to SIGINT, and so is what that starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 PYTHON = (sys.executable, "-m", "seatrial")
 
 

@@ -120,13 +120,20 @@ def assert_found(folder: Path, fault: dict[str, float], kind: str) -> None:
 @quick
 def test_rare_errors_are_not_proven_with_fewer(tmp_path: Path) -> None:
     """3 500 requests neither pass nor fail such a server."""
-    assert open_loop(tmp_path, FEW, errors=0.01)[0] == 3
+    assert_too_few(tmp_path, "error_ratio", errors=0.01)
 
 
 @pytest.mark.long
 def test_rare_wrong_answers_are_not_proven_with_fewer(tmp_path: Path) -> None:
     """The same of answers that are wrong."""
-    assert open_loop(tmp_path, FEW, wrong=0.001)[0] == 3
+    assert_too_few(tmp_path, "wrong_answers", wrong=0.001)
+
+
+def assert_too_few(folder: Path, sli: str, **planted: float) -> None:
+    code, found = open_loop(folder, FEW, **planted)
+
+    assert (code, found["verdict"]["outcome"]) == (3, "not proven")
+    assert f"{sli} of all: 3500 samples, 10000 needed" in found["verdict"]["reasons"]
 
 
 @pytest.mark.long  # in CI, the stall of a closed loop stands for both
@@ -241,6 +248,17 @@ def test_answers_that_are_none_fail_golden(tmp_path: Path) -> None:
 
     assert (code, found["verdict"]["outcome"]) == (1, "fail")
     assert found["failures"][0]["fault"] == "wrong answer: body expected JSON, received b'<html>'"
+
+
+@pytest.mark.parametrize("arguments", [("golden",), ("bench",)], ids=["golden", "bench"])
+def test_a_server_that_goes_away_could_not_be_checked(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """It was not wrong, or slow, but gone: exit code 4, with its records kept."""
+    with planted_server(die_after=0.05) as url:
+        done = run_trial(tmp_path, *arguments, "--target", url)
+
+    assert (done.returncode, done.stdout) == (4, "")
+    assert f"could not run: {url} went away during the run, and accepts no connections" in done.stderr
+    assert (tmp_path / "run" / "samples.jsonl.gz").exists()
 
 
 def test_a_model_without_known_answers_could_not_be_checked(tmp_path: Path) -> None:

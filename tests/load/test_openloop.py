@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.fakes.planted import planted_server
-from tests.live import PATIENCE, PYTHON, until
+from tests.live import PATIENCE, PYTHON, hear_interrupts, until
 
 from seatrial.contracts.record import Run, Sample
 from seatrial.trials.core.errors import CouldNotRun
@@ -187,15 +187,23 @@ def test_a_target_that_goes_away_ends_the_trial_and_keeps_its_records(tmp_path: 
     assert 30 <= sum(sample.ok for sample in samples) <= 70
 
 
-def test_an_interrupt_ends_it_at_once_and_quietly(tmp_path: Path) -> None:
-    """Ctrl-C in the middle of a minute: exit code 130, no traceback; what was recorded stays."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_it_at_once_and_quietly(tmp_path: Path, number: int) -> None:
+    """Ctrl-C, or a CI system's end, in the middle of a minute: exit code 130, no traceback; what was recorded stays."""
     records = tmp_path / "run" / "samples.jsonl"
     variables = {name: value for name, value in os.environ.items() if not name.startswith("SEATRIAL_")}
     with planted_server() as url:
         command = [*PYTHON, "trial", "open", "--target", url, "--rate", "1000", "--duration", "60s", "--out", "run"]
-        with subprocess.Popen(command, cwd=tmp_path, env=variables, stderr=subprocess.PIPE, text=True) as trial:
+        with subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=variables,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=hear_interrupts,  # noqa: PLW1509 - before any thread of ours runs in it
+        ) as trial:
             until(lambda: records.exists() and records.stat().st_size > 0, "requests are recorded")
-            trial.send_signal(signal.SIGINT)
+            trial.send_signal(number)
             _, errors = trial.communicate(timeout=PATIENCE)
 
     assert trial.returncode == 130

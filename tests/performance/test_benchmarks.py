@@ -49,7 +49,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Any:  # noqa: ANN401 - a 
     assert code == 0, report["verdict"]
     (baseline,) = (folder / "kept").iterdir()
     assert report["run"]["machine"]["digest"].startswith(f"sha256:{baseline.name}")
-    assert (baseline / "proof.json").read_bytes() == (folder / "run" / "proof.json").read_bytes()
+    assert (baseline / "seatrial" / "proof.json").read_bytes() == (folder / "run" / "proof.json").read_bytes()
     return report
 
 
@@ -126,8 +126,11 @@ def test_a_key_goes_to_whom_it_belongs(tmp_path: Path) -> None:
 
 def test_a_baseline_stands_beside_the_next_run(tmp_path: Path) -> None:
     """Of the same machine: the table says how each figure changed, and what else did."""
-    with planted_server() as url:
-        bench_predict(tmp_path, "--target", url, "--save-baseline", "--baselines", "kept", "--out", "first")
+    with planted_server(service_ms=BASE_MS) as url:  # which keeps our client less busy than the server
+        code, first = bench_predict(
+            tmp_path, "--target", url, "--save-baseline", "--baselines", "kept", "--out", "first"
+        )
+        assert code == 0, first["verdict"]
         bench_predict(tmp_path, "--target", url, "--baselines", "kept", "--out", "second")
     compared = json.loads((tmp_path / "second" / "compare.json").read_bytes())
 
@@ -151,3 +154,4 @@ def test_a_against_a_cries_wolf_at_most_once_in_twenty_sets(tmp_path: Path) -> N
                 outcomes[report["verdict"]["outcome"]] += 1
 
     assert outcomes["fail"] <= 1, outcomes
+    assert outcomes["pass"] >= 10, outcomes  # a kit that proves nothing cries no wolf either

@@ -1,5 +1,6 @@
 """`seatrial trial`: put a deployment on trial. Each command calls one verb and prints what it found."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,8 +96,8 @@ def open_loop(  # noqa: PLR0913, PLR0917 - one option a choice
                 proof = verbs.open_loop(load, where, used, folder, progress)
         if not find_knee:
             _end(proof, folder, as_json=as_json)
-        typer.echo(knee.told)
-        raise typer.Exit(0 if knee.rate else EXIT_CODES["not proven"])
+        typer.echo(knee.as_json() if as_json else knee.told, nl=not as_json)
+        raise typer.Exit(EXIT_CODES[knee.outcome])
 
 
 @app.command()
@@ -147,11 +148,11 @@ def bench(  # noqa: PLR0913, PLR0917 - one option a choice
 
         where = verbs.find_target(target, api_key, target_file)
         champion = verbs.find_target(against, against_key, target_file) if against else None
-        options = BenchOptions(pairs, verbs.seconds(block))
+        options = BenchOptions(pairs, verbs.seconds(block, "--block"))
         with _run(slo, out) as (used, folder, progress):
             proof = verbs.bench(where, champion, used, folder, options, progress)
-        beside = verbs.beside_baseline(proof, baselines, folder)
-        kept = verbs.keep_baseline(proof, baselines) if save_baseline else None
+        beside = verbs.beside_baseline(proof, baselines, where, folder)
+        kept = verbs.keep_baseline(proof, baselines, where) if save_baseline else None
         _show(proof, folder, as_json=as_json)
         if beside and not as_json:
             typer.echo(f"\nThe baseline of this machine, of {moment(beside.first.run.started)}, and this run:")
@@ -179,14 +180,18 @@ def compare(
     first: Annotated[Path, typer.Argument(help="The folder of a run.")],
     second: Annotated[Path, typer.Argument(help="The folder of another.")],
     out: Annotated[Path | None, typer.Option("--out", help="A new folder for compare.html and compare.json.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print compare.json instead of a table.")] = False,  # noqa: FBT002 - typer's flag
 ) -> None:
     """Show two runs side by side."""
     with _exit_codes():
         from seatrial.trials import verbs
-        from seatrial.trials.report.compare import render
+        from seatrial.trials.report.compare import as_document, render
 
         compared = verbs.side_by_side(first, second, out)
-        _console().print(render(compared))
+        if as_json:
+            typer.echo(as_document(compared), nl=False)
+        else:
+            _console().print(render(compared))
 
 
 @contextmanager
@@ -194,6 +199,7 @@ def _exit_codes() -> Iterator[None]:
     """What stops a trial, as an exit code and one text on standard error."""
     from seatrial.trials.core.errors import CouldNotRun, WrongFile
 
+    ending = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     except WrongFile as error:
@@ -204,13 +210,25 @@ def _exit_codes() -> Iterator[None]:
             raise
         typer.echo(
             f"seatrial: trials need {error.name}, which is not installed; "
-            "run scripts/setup in a checkout, or pip install 'seatrial[load]'",
+            "run scripts/setup in a checkout, or pip install '.[load]'",
             err=True,
         )
         raise typer.Exit(USAGE_ERROR) from error
     except CouldNotRun as error:
         typer.echo(f"seatrial: could not run: {error}", err=True)
         raise typer.Exit(COULD_NOT_RUN) from error
+    except OSError as error:  # a full disk, a folder that may not be written
+        typer.echo(f"seatrial: could not run: {error}", err=True)
+        raise typer.Exit(COULD_NOT_RUN) from error
+    finally:
+        for number, handler in ending.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, _: object) -> None:
+    """SIGTERM and SIGHUP end a trial as Ctrl-C does: its generators with it, its records kept."""
+    del number
+    raise KeyboardInterrupt
 
 
 @contextmanager

@@ -13,7 +13,7 @@ class GoldenCase:
     """One known input (as in `data` of a prediction), the model's recorded `output`, and the true `label`."""
 
     input: dict[str, Any]
-    output: tuple[float, ...]
+    output: Annotated[tuple[float, ...], Field(min_length=1)]
     label: str | int | float | None = None
 
 

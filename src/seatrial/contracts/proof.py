@@ -18,6 +18,10 @@ USAGE_ERROR = 2
 COULD_NOT_RUN = 4
 
 
+def _scope(endpoint: str, payload: str) -> str:
+    return f"{endpoint} ({payload})" if payload else endpoint
+
+
 @dataclass(frozen=True, config=_strict, kw_only=True)
 class Latency:
     """A distribution of latencies, in milliseconds. `histogram`: an HdrHistogram of microseconds, V2, base64."""
@@ -36,7 +40,7 @@ class Latency:
 
 @dataclass(frozen=True, config=_strict, kw_only=True)
 class Measure:
-    """One endpoint, or the whole run, in its steady state.
+    """One endpoint, or the whole run, in its steady state; with `payload`, only what was sent to it about that model.
 
     `requests`, `failures` and `wrong_answers` count from the first request on, warm-up included; rates and latencies
     are of the steady state. `measured` is as seen by those who asked; `corrected` adds those who would have asked
@@ -45,6 +49,7 @@ class Measure:
     """
 
     name: str
+    payload: str = ""
     requests: int
     failures: int
     wrong_answers: int
@@ -53,6 +58,11 @@ class Measure:
     bytes: int
     measured: Latency | None
     corrected: Latency | None
+
+    @property
+    def title(self) -> str:
+        """`POST /predict`, or `POST /predict (digits)`."""
+        return _scope(self.name, self.payload)
 
 
 @dataclass(frozen=True, config=_strict, kw_only=True)
@@ -138,11 +148,14 @@ class AnswerCheck:
 class Grade:
     """One objective and what became of it. `value` is what was graded, `measured` the same without correction.
 
-    `samples` of `needed` were there. `reason` tells in words why, where the grade is not its own explanation.
+    `payload`: where an endpoint was asked for several models, the one whose value was worst. `samples` of `needed` were
+    there: of latencies and rates those in the steady state, of counts all. `reason` tells in words why, where the grade
+    is not its own explanation.
     """
 
     sli: str
     endpoint: str
+    payload: str = ""
     unit: str
     value: float | None
     measured: float | None
@@ -154,6 +167,11 @@ class Grade:
     critical: bool
     grade: GradeName
     reason: str = ""
+
+    @property
+    def scope(self) -> str:
+        """Where it was taken: `all`, `POST /predict`, `POST /predict (digits)`."""
+        return _scope(self.endpoint, self.payload)
 
 
 @dataclass(frozen=True, config=_strict, kw_only=True)

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass as plain
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationInfo, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationInfo, WithJsonSchema, model_validator
 from pydantic.dataclasses import dataclass
 
 SCHEMA = "seatrial/slo/v1"
@@ -99,6 +99,11 @@ def parse_duration(text: str) -> float:
     return float(found[1]) * _SECONDS[found[2]]
 
 
+def _within(stricter: Limit, other: Limit) -> bool:
+    """Whether the first lies on the good side of the second, or on it."""
+    return stricter.value <= other.value if stricter.operator[0] == "<" else stricter.value >= other.value
+
+
 def _operator(text: str) -> Operator:
     operators: dict[str, Operator] = {"<=": "<=", "<": "<", ">=": ">=", ">": ">"}
     return operators[text]
@@ -110,6 +115,11 @@ def _limit_of_sli(text: str, info: ValidationInfo) -> str:
     return text
 
 
+def _pattern(expression: str) -> WithJsonSchema:
+    """For editors; whoever reads a file here gets a better answer than that it does not match."""
+    return WithJsonSchema({"type": "string", "pattern": rf"^\s*{expression}\s*$"})
+
+
 def _checked(parse: Any) -> AfterValidator:  # noqa: ANN401 - any reader of a text
     def check(text: str) -> str:
         parse(text)
@@ -118,9 +128,9 @@ def _checked(parse: Any) -> AfterValidator:  # noqa: ANN401 - any reader of a te
     return AfterValidator(check)
 
 
-LimitText = Annotated[str, AfterValidator(_limit_of_sli)]
-ChangeText = Annotated[str, _checked(parse_change)]
-DurationText = Annotated[str, _checked(parse_duration)]
+LimitText = Annotated[str, AfterValidator(_limit_of_sli), _pattern(r"(<=|>=|<|>)\s*\d+(\.\d+)?\s*(%|[A-Za-z]*)")]
+ChangeText = Annotated[str, _checked(parse_change), _pattern(r"<=\s*\+\d+(\.\d+)?\s*%")]
+DurationText = Annotated[str, _checked(parse_duration), _pattern(r"\d+(\.\d+)?\s*(ms|s|min|m|h|d)")]
 
 
 @dataclass(frozen=True, config=_strict, kw_only=True)
@@ -146,15 +156,32 @@ class Objective:
     def _limits_are_in_order(self) -> "Objective":
         if self.versus_champion and UNITS[self.sli] != "ms":
             raise ValueError(f"versus_champion compares latency, such as p50_ms; received it for {self.sli}")
+        if self.critical and not (self.limit or self.versus_champion):
+            raise ValueError("what is critical needs a target or an acceptable limit to be below")
+        self._check_order()
+        return self
+
+    def _check_order(self) -> None:
         target = parse_limit(self.target, self.sli) if self.target else None
         acceptable = parse_limit(self.acceptable, self.sli) if self.acceptable else None
         if target and acceptable:
             if target.operator[0] != acceptable.operator[0]:
                 raise ValueError("target and acceptable point in opposite directions")
-            harder = target.value <= acceptable.value if target.operator[0] == "<" else target.value >= acceptable.value
-            if not harder:
+            if not _within(target, acceptable):
                 raise ValueError(f"target ({self.target}) must be at least as strict as acceptable ({self.acceptable})")
-        return self
+        lenient = acceptable or target
+        if self.poor and lenient:
+            poor = parse_limit(self.poor, self.sli)
+            if poor.operator[0] == lenient.operator[0] or not _within(lenient, poor):
+                raise ValueError(
+                    f"poor ({self.poor}) begins where it is worse than {self.acceptable or self.target}: "
+                    f"write it as {'>' if lenient.operator[0] == '<' else '<'} and a value beyond that"
+                )
+
+    @property
+    def limit(self) -> str | None:
+        """What must hold at least: the acceptable limit, or else the target."""
+        return self.acceptable or self.target
 
     def applies_to(self, plan: str) -> bool:
         """Whether a run of this plan is graded by it."""
@@ -169,25 +196,20 @@ class Promotion:
     max_age: DurationText
 
 
-_TOTAL = re.compile(r"score\s*>=\s*(\d+(?:\.\d+)?)%(\s+and no critical below acceptable)?")
+_TOTAL = re.compile(r"score\s*>=\s*(\d+(?:\.\d+)?)%(?:\s+and no critical below acceptable)?")
 
 
-@plain(frozen=True, slots=True)
-class Condition:
-    """What the whole table must reach: a score from 0 to 1, and whether every critical objective must be acceptable."""
+def parse_condition(text: str) -> float:
+    """The score from 0 to 1 of `score >= 90%`.
 
-    score: float
-    critical: bool
-
-
-def parse_condition(text: str) -> Condition:
-    """Read `score >= 90%` or `score >= 90% and no critical below acceptable`."""
+    It may say `and no critical below acceptable`, which holds whether it is said or not.
+    """
     found = _TOTAL.fullmatch(text.strip())
     if found is None:
         raise ValueError(
             f"expected 'score >= N%', or 'score >= N% and no critical below acceptable'; received {text!r}"
         )
-    return Condition(float(found[1]) / 100, bool(found[2]))
+    return float(found[1]) / 100
 
 
 ConditionText = Annotated[str, _checked(parse_condition)]
@@ -195,10 +217,10 @@ ConditionText = Annotated[str, _checked(parse_condition)]
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", populate_by_name=True), kw_only=True)
 class Total:
-    """When the table passes, and when it is marginal; otherwise it fails."""
+    """The score with which the table passes, and with which it is marginal; otherwise it fails."""
 
     passing: ConditionText = Field("score >= 90% and no critical below acceptable", alias="pass")
-    marginal: ConditionText = "score >= 75% and no critical below acceptable"
+    marginal: ConditionText = "score >= 75%"
 
 
 _DEFAULT_TOTAL = TypeAdapter(Total).validate_python({})

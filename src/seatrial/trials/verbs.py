@@ -11,11 +11,11 @@ from seatrial.contracts.slo import parse_duration
 from seatrial.trials.bench import BenchOptions, run_bench
 from seatrial.trials.core.errors import WrongFile
 from seatrial.trials.core.live import Progress
-from seatrial.trials.core.target import Target, read_target_file, read_url
+from seatrial.trials.core.target import Target, read_key, read_target_file, read_url
 from seatrial.trials.golden import run_golden
 from seatrial.trials.load.openloop import knee
 from seatrial.trials.load.openloop.engine import OpenLoad, run_open
-from seatrial.trials.load.plans import WAITS, Plan, read_plan
+from seatrial.trials.load.plans import WAITS, Plan, check_duration, read_plan
 from seatrial.trials.load.runner import run_load
 from seatrial.trials.measure import pairs
 from seatrial.trials.measure.records import FILE_NAME, read_samples
@@ -45,7 +45,7 @@ def find_target(url: str, api_key: str, file: Path | None) -> Target:
     """
     if file:
         return read_target_file(file, url, api_key)
-    return Target(read_url(url or DEFAULT_TARGET), api_key)
+    return Target(read_url(url or DEFAULT_TARGET), read_key(api_key))
 
 
 def new_folder(out: Path | None) -> Path:
@@ -112,8 +112,8 @@ def bench(
     return _finish(prove(run, read_samples(folder / FILE_NAME), slo, _pairs(folder)), folder)
 
 
-def keep_baseline(proof: Proof, baselines: Path) -> Path | None:
-    """Keep a proof as the baseline of the machine that it was made on, in a folder named by its fingerprint.
+def keep_baseline(proof: Proof, baselines: Path, target: Target) -> Path | None:
+    """Keep a proof as the baseline of its machine and kind of target, in a folder of the machine's fingerprint.
 
     None: the run did not pass, and is no baseline.
 
@@ -122,7 +122,7 @@ def keep_baseline(proof: Proof, baselines: Path) -> Path | None:
     """
     if proof.verdict.outcome != "pass":
         return None
-    folder = _baseline(proof, baselines)
+    folder = _baseline(proof, baselines, target)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         files.write(proof, folder)
@@ -131,13 +131,13 @@ def keep_baseline(proof: Proof, baselines: Path) -> Path | None:
     return folder
 
 
-def beside_baseline(proof: Proof, baselines: Path, out: Path) -> compare.Compared | None:
-    """A proof beside the baseline of its machine, if there is one; also as files in `out`.
+def beside_baseline(proof: Proof, baselines: Path, target: Target, out: Path) -> compare.Compared | None:
+    """A proof beside the baseline of its machine and kind of target, if there is one; also as files in `out`.
 
     Raises:
         WrongFile: what lies there is no proof.
     """
-    folder = _baseline(proof, baselines)
+    folder = _baseline(proof, baselines, target)
     if not folder.exists():
         return None
     compared = compare.compare(files.read(folder), proof)
@@ -145,8 +145,9 @@ def beside_baseline(proof: Proof, baselines: Path, out: Path) -> compare.Compare
     return compared
 
 
-def _baseline(proof: Proof, baselines: Path) -> Path:
-    return baselines / proof.run.machine.digest.partition(":")[2][:16]
+def _baseline(proof: Proof, baselines: Path, target: Target) -> Path:
+    kind = target.file.stem if target.file else "seatrial"
+    return baselines / proof.run.machine.digest.partition(":")[2][:16] / kind
 
 
 def _pairs(folder: Path) -> Iterable[Sample]:
@@ -158,6 +159,8 @@ def _pairs(folder: Path) -> Iterable[Sample]:
 def find_knee(load: OpenLoad, target: Target, slo: SloUsed, folder: Path, progress: Progress) -> knee.Knee:
     """The highest rate that holds the SLO file, from blocks of `load`; each block's files are in a folder of its own.
 
+    `knee.json` in `folder` lists the blocks.
+
     Raises:
         CouldNotRun: the target cannot be reached, or goes away.
     """
@@ -168,7 +171,9 @@ def find_knee(load: OpenLoad, target: Target, slo: SloUsed, folder: Path, progre
         proof = open_loop(replace(load, rate=rate), target, slo, block, progress)
         return knee.Block(rate, *knee.judge(proof))
 
-    return knee.find(load.rate, measure)
+    found = knee.find(load.rate, measure)
+    folder.joinpath("knee.json").write_bytes(found.as_json())
+    return found
 
 
 def report(folder: Path, slo: str | None) -> Proof:
@@ -200,8 +205,7 @@ def _choose(plan: Plan, options: LoadOptions) -> Plan:
     if unknown:
         raise WrongFile(f"--classes: expected some of {', '.join(WAITS)}; received {', '.join(unknown)}")
     if options.duration is not None:
-        seconds(options.duration)
-        plan = replace(plan, duration=options.duration)
+        plan = replace(plan, duration=_whole_seconds(options.duration))
     if options.users is not None:
         plan = replace(plan, users=options.users)
     if options.classes:
@@ -209,14 +213,21 @@ def _choose(plan: Plan, options: LoadOptions) -> Plan:
     return plan
 
 
-def seconds(text: str) -> float:
+def _whole_seconds(text: str) -> str:
+    try:
+        return check_duration(text)
+    except ValueError as error:
+        raise WrongFile(f"--duration: {error}") from error
+
+
+def seconds(text: str, flag: str = "--duration") -> float:
     """A duration of the command line in seconds, of at least one second; else WrongFile."""
     try:
         found = parse_duration(text)
     except ValueError as error:
-        raise WrongFile(f"--duration: {error}") from error
+        raise WrongFile(f"{flag}: {error}") from error
     if found < 1:
-        raise WrongFile(f"--duration: expected at least 1s; received {text!r}")
+        raise WrongFile(f"{flag}: expected at least 1s; received {text!r}")
     return found
 
 

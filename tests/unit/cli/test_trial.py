@@ -23,7 +23,7 @@ def test_a_missing_library_is_told_with_the_remedy(library: str) -> None:
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"seatrial: trials need {library}")
-    assert done.stderr.endswith("run scripts/setup in a checkout, or pip install 'seatrial[load]'\n")
+    assert done.stderr.endswith("run scripts/setup in a checkout, or pip install '.[load]'\n")
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,12 @@ def test_a_missing_library_is_told_with_the_remedy(library: str) -> None:
     [
         (("load", "nope"), "nope: expected a plan (smoke, baseline, medium, high, stress) or the path of a plan file"),
         (("load", "smoke", "--duration", "5"), "--duration: a duration is a number and ms, s, m, h or d"),
-        (("load", "smoke", "--duration", "10ms"), "--duration: expected at least 1s; received '10ms'"),
+        (("load", "smoke", "--duration", "10ms"), "--duration: expected whole seconds, at least 1s; received '10ms'"),
+        (("load", "smoke", "--duration", "2.5s"), "--duration: expected whole seconds, at least 1s; received '2.5s'"),
+        (("bench", "--block", "0.5s"), "--block: expected at least 1s; received '0.5s'"),
+        (("load", "smoke", "--target", "http://a..b"), "the target is a URL such as http://127.0.0.1:8000; received"),
+        (("load", "smoke", "--target", "http://u:p@host"), "the target's URL holds credentials"),
+        (("load", "smoke", "--api-key", "se\ncret"), "--api-key: expected letters, digits and signs of ASCII"),
         (("load", "smoke", "--classes", "Nobody"), "--classes: expected some of GeoClimateUser, APIStressUser"),
         (("load", "smoke", "--target", "here"), "the target is a URL such as http://127.0.0.1:8000; received 'here'"),
         (("load", "smoke", "--slo", "none.toml"), "none.toml: expected the path of an SLO file, or one of default"),

@@ -17,10 +17,12 @@ from seatrial.trials.core.live import Progress, Window
 from seatrial.trials.core.machine import cpu_times, fingerprint, steal_since
 from seatrial.trials.core.target import Target
 from seatrial.trials.measure import pairs, records
+from seatrial.trials.measure.gone import require_still_there
 from seatrial.trials.slo import versus
 
 TIMEOUT_S = 30.0
 WARM_UP = 20
+WARM_UP_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ def run_bench(
     records.write_samples(folder / records.FILE_NAME, state.samples)
     if champion:
         records.write_samples(folder / pairs.FILE_NAME, state.blocks)
+        require_still_there(champion, folder / pairs.FILE_NAME)
+    require_still_there(target, folder / records.FILE_NAME)
     generator = Generator(
         kind="closed loop",
         processes=1,
@@ -165,7 +169,8 @@ async def _interleave(
     state: _State, champion: Client, candidate: Client, suite: Sequence[Benchmark], options: BenchOptions
 ) -> None:
     """Blocks in the order ABBA ABBA, so that what the machine does in the meantime falls on both alike."""
-    await _block(champion, suite, 1.0)
+    for sender in (champion, candidate):
+        await _block(sender, suite, WARM_UP_S)
     sides: list[tuple[pairs.Side, Client]] = [("champion", champion), ("candidate", candidate)]
     for pair in range(1, options.pairs + 1):
         state.tell(f"pair {pair} of {options.pairs}")

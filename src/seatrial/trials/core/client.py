@@ -12,17 +12,14 @@ import aiohttp
 import uvloop
 from yarl import URL
 
-import seatrial
 from seatrial.contracts.record import Sample
 from seatrial.trials.core.noop import noop_server
-from seatrial.trials.core.questions import Question, expect_ok
+from seatrial.trials.core.questions import HEADERS, KEEP_ALIVE_S, Question, expect_ok
 from seatrial.trials.core.target import Target
 
 T = TypeVar("T")
 CEILING_S = 1.0
 CEILING_CLIENTS = 32
-HEADERS = {"User-Agent": f"seatrial/{seatrial.__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
-"""What every request says of us; the library's own way to leave these out costs more than to send them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ class Client:
         self._urls: dict[str, URL] = {}
         self._clock = clock
         self._user = user
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
 
     async def ask(self, question: Question, due: float | None = None) -> Sample:
         """Send one question and judge its answer. `due` is when it should have been sent, by `time.perf_counter`."""
@@ -71,7 +68,7 @@ class Client:
             fault = question.check(status, body)
         except TimeoutError:
             ended = time.perf_counter()
-            fault = f"no answer: none within {self._timeout_s:g} s"
+            fault = f"no answer: none within {self.timeout_s:g} s"
         except (aiohttp.ClientError, OSError) as error:
             ended = time.perf_counter()
             fault = f"no answer: {type(error).__name__} {error}"[:200]
@@ -89,6 +86,22 @@ class Client:
             fault=fault,
         )
 
+    def give_up(self, question: Question, due: float) -> Sample:
+        """The record of a question that could not be sent within the timeout of when it was due."""
+        moment = self._clock.at(due)
+        return Sample(
+            intended=moment,
+            start=moment,
+            latency_ms=(time.perf_counter() - due) * 1000,
+            endpoint=question.endpoint,
+            status=0,
+            bytes=0,
+            user=self._user,
+            model=question.model,
+            ok=False,
+            fault=f"no answer: not sent within {self.timeout_s:g} s, while others waited for theirs",
+        )
+
     def _at(self, path: str) -> URL:
         """The URL of a path; reading one costs as much as sending to it."""
         known = self._urls.get(path)
@@ -101,12 +114,13 @@ class Client:
 async def client(target: Target, clock: Clock, user: str, timeout_s: float) -> AsyncIterator[Client]:
     """A client for a target. TLS certificates are checked; a request ends after `timeout_s`."""
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         timeout=aiohttp.ClientTimeout(total=timeout_s, ceil_threshold=timeout_s + 1),  # not rounded up to a second
         headers=HEADERS | target.headers,
     ) as session:
+        session._retry_connection = False  # noqa: SLF001 - no public way: a request that failed must not be sent again
         yield Client(session, target.url, clock, user, timeout_s)
 
 

@@ -1,6 +1,7 @@
 """A server that does nothing but answer: what a generator is measured against, to know its own ceiling."""
 
 import asyncio
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -62,4 +63,5 @@ def noop_server() -> Iterator[str]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for its parent, with which it ends
     asyncio.run(_serve())

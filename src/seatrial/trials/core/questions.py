@@ -8,12 +8,19 @@ from typing import Any
 
 import orjson
 
+import seatrial
 from seatrial.contracts.golden import Golden, GoldenCase, parse_golden
 from seatrial.contracts.manifest import Manifest, parse_manifest
 from seatrial.contracts.record import WRONG_ANSWER
 from seatrial.zoo import ROOT
 
 JSON = {"Content-Type": "application/json"}
+HEADERS = {"User-Agent": f"seatrial/{seatrial.__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
+"""What every request says of us; the libraries' own ways to leave these out cost more than to send them."""
+KEEP_ALIVE_S = 2.0
+"""A connection that rested longer is not used again: the server may be closing it, which would look like a failure."""
+MOST_SHOWN = 200
+"""Signs of an answer that are told of it: what a target answers may be of any length."""
 Check = Callable[[int, bytes], str]
 """Reads status and body of an answer; what is wrong with it, or an empty text."""
 
@@ -58,7 +65,13 @@ def bundled(name: str) -> KnownModel:
 
 def wrong(what: str, expected: object, received: object) -> str:
     """The fault of an answer whose content is not right."""
-    return f"{WRONG_ANSWER}: {what} expected {expected}, received {received}"
+    return f"{WRONG_ANSWER}: {what} expected {shorten(expected)}, received {shorten(received)}"
+
+
+def shorten(value: object) -> str:
+    """A value as text, cut off where it is long."""
+    text = str(value)
+    return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 3] + "..."
 
 
 def page(path: str) -> Question:

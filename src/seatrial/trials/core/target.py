@@ -43,12 +43,15 @@ class Target:
         return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
 
 
+Pointer = Annotated[str, Field(pattern=r"^(/.*)?$")]
+
+
 @checked(frozen=True, config=_strict, kw_only=True)
 class Expectation:
     """What a right answer is: its status, and values at JSON pointers. Numbers may differ by `tolerance`."""
 
     status: Annotated[int, Field(ge=100, le=599)] = 200
-    values: Annotated[dict[str, Any], Field(alias="json")] = Field(default_factory=dict)
+    values: Annotated[dict[Pointer, Any], Field(alias="json")] = Field(default_factory=dict)
     tolerance: Annotated[float, Field(ge=0)] = 0.0
 
 
@@ -89,23 +92,43 @@ def read_target_file(path: Path, url: str = "", api_key: str = "") -> Target:
     if described.wait[0] > described.wait[1]:
         raise WrongFile(f"{path}: /wait: expected [shortest, longest]; received {list(described.wait)}")
     requests = tuple(Weighted(_question(spec, path), spec.weight) for spec in described.request)
-    return Target(read_url(url or described.url), api_key, requests, described.wait, path)
+    names = [item.question.endpoint for item in requests]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise WrongFile(f"{path}: /request: several are called {', '.join(twice)}; give each a name of its own")
+    return Target(read_url(url or described.url), read_key(api_key), requests, described.wait, path)
 
 
 def read_url(text: str) -> str:
     """A base URL without a slash at its end.
 
     Raises:
-        WrongFile: it is not http or https with a host.
+        WrongFile: it is not http or https with a host, or holds more than a host and a path.
     """
     try:
         parts = urlsplit(text)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        (parts.hostname or "").encode("idna")
     except ValueError:
         usable = False
-    if not usable:
+    if not usable or not text.isascii() or not text.isprintable() or " " in text:
         raise WrongFile(f"the target is a URL such as http://127.0.0.1:8000; received {text!r}")
+    if "@" in parts.netloc:
+        raise WrongFile("the target's URL holds credentials, which would stand in every report; use --api-key")
+    if parts.query or parts.fragment:
+        raise WrongFile(f"the target is a URL without query and fragment; received {text!r}")
     return text.rstrip("/")
+
+
+def read_key(text: str) -> str:
+    """A bearer token.
+
+    Raises:
+        WrongFile: it holds what no header may hold, such as the end of a line.
+    """
+    key = text.strip()
+    if not all("!" <= sign <= "~" for sign in key):
+        raise WrongFile("--api-key: expected letters, digits and signs of ASCII without spaces; received others")
+    return key
 
 
 def target_schema() -> dict[str, Any]:
@@ -140,7 +163,10 @@ def _body(spec: RequestSpec, path: Path) -> bytes | None:
             return (path.parent / spec.body_file).read_bytes()
         except OSError as error:
             raise WrongFile(f"{path}: body_file {spec.body_file!r} cannot be read: {error.strerror}") from error
-    return None if spec.body is None else json.dumps(spec.body).encode()
+    try:
+        return None if spec.body is None else json.dumps(spec.body).encode()
+    except TypeError as error:
+        raise WrongFile(f"{path}: /request/body: cannot be sent as JSON: {error}") from error
 
 
 def _expect(expectation: Expectation, status: int, body: bytes) -> str:

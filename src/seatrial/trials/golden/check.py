@@ -21,6 +21,7 @@ from seatrial.trials.core.live import Progress, Window
 from seatrial.trials.core.machine import fingerprint
 from seatrial.trials.core.questions import JSON, KnownModel, Question, difference, gap, members, read_json, wrong
 from seatrial.trials.core.target import Target
+from seatrial.trials.measure.gone import require_still_there
 from seatrial.trials.measure.records import FILE_NAME, write_samples
 
 TIMEOUT_S = 30.0
@@ -103,6 +104,7 @@ def run_golden(model_ids: Sequence[str], target: Target, folder: Path, progress:
     state = _State(progress)
     answers = run(_check(known, target, state))
     write_samples(folder / FILE_NAME, state.samples)
+    require_still_there(target, folder / FILE_NAME)
     facts = _run(target, state, tuple(subject for subject in subjects if subject.model_id in wanted))
     return Golden(facts, tuple(answers))
 

@@ -4,7 +4,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from seatrial.contracts.slo import DurationText, parse_duration
@@ -13,7 +13,7 @@ from seatrial.trials.core.toml import parse_toml, read_text
 
 NAMES = ("smoke", "baseline", "medium", "high", "stress")
 """The plans that are shipped."""
-UserClass = Literal["GeoClimateUser", "APIStressUser", "RealisticUser", "MNISTAPIUser", "StressTestUser", "TargetUser"]
+UserClass = Literal["GeoClimateUser", "APIStressUser", "RealisticUser", "MNISTAPIUser", "StressTestUser"]
 WAITS: dict[UserClass, tuple[float, float]] = {
     "GeoClimateUser": (1.0, 3.0),
     "APIStressUser": (0.1, 0.5),
@@ -22,8 +22,16 @@ WAITS: dict[UserClass, tuple[float, float]] = {
     "StressTestUser": (0.1, 0.5),
 }
 """The classes of users, and how long each waits between two requests: shortest and longest, in seconds."""
-TARGET_USERS: tuple[UserClass, ...] = ("TargetUser",)
+TARGET_USERS = ("TargetUser",)
 """The class that asks what a target file says; it takes the place of a plan's classes."""
+
+
+def check_duration(text: str) -> str:
+    """A duration of at least a second, in whole seconds; ValueError says so. Locust reads no parts of seconds."""
+    seconds = parse_duration(text)
+    if seconds < 1 or seconds % 1:
+        raise ValueError(f"expected whole seconds, at least 1s; received {text!r}")
+    return text
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"), kw_only=True)
@@ -37,7 +45,7 @@ class Plan:
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     users: Annotated[int, Field(ge=0, le=100_000)]
     spawn_rate: Annotated[float, Field(gt=0)]
-    duration: DurationText
+    duration: Annotated[DurationText, AfterValidator(check_duration)]
     classes: Annotated[tuple[UserClass, ...], Field(min_length=1)]
     description: str = ""
     min_samples: Annotated[int, Field(ge=1)] = 59

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,15 @@ from seatrial.trials.measure.steady import NO_LOAD, Steadiness, find_steady, ram
 
 ALL = "all"
 """The name of the measure of the whole run."""
+OTHER = "other"
+"""The kind of payload that is about no model."""
+
+
+class Scope(NamedTuple):
+    """What a measure is of: an endpoint, or one kind of payload sent to it."""
+
+    endpoint: str
+    payload: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,29 +39,29 @@ class Measures:
 
 
 def fold(samples: Iterable[Sample], run: Run) -> Measures:
-    """Measure a run by its records."""
+    """Measure a run by its records. Warm-up leaves out what was answered in it: who still waited at its end counts."""
     ordered = sorted(samples, key=lambda sample: sample.intended)
     history = tuple(_history(ordered, run)) if run.is_load else ()
     medians = [(interval.second, interval.p50_ms) for interval in history if interval.p50_ms is not None]
     steadiness = find_steady(medians, ramp_seconds(run)) if run.is_load else NO_LOAD
     begin = run.started + steadiness.warm_up_s
     seconds = max(0.0, min(run.ended, run.started + run.duration_s) - begin)
-    steady = [sample for sample in ordered if sample.intended >= begin]
+    steady = [sample for sample in ordered if sample.start + sample.latency_ms / 1000 >= begin]
     typical = _median_by_class(steady, run)
     intervals = {name: run.cadence_ms[name] + latency for name, latency in typical.items()}
 
-    every, settled = _by_endpoint(ordered), _by_endpoint(steady)
-    distributions = {name: _distributions(settled[name], intervals) for name in every}
+    every, settled = _by_scope(ordered), _by_scope(steady)
+    distributions = {scope: _distributions(settled[scope], intervals) for scope in every}
     endpoints = tuple(
-        _measure(name, group, settled[name], seconds if run.is_load else _span(group), distributions[name])
-        for name, group in sorted(every.items())
+        _measure(scope, group, settled[scope], seconds if run.is_load else _span(group), distributions[scope])
+        for scope, group in sorted(every.items())
     )
-    mixed = distributions.values() if run.is_load else ()
+    mixed = [of for scope, of in distributions.items() if run.is_load and not scope.payload]
     whole = merged(of for of, _ in mixed), merged(of for _, of in mixed)
     return Measures(
         steadiness=steadiness,
         expected_rps=_expected_rps(typical, run, begin),
-        total=_measure(ALL, ordered, steady, seconds, whole),
+        total=_measure(Scope(ALL), ordered, steady, seconds, whole),
         endpoints=endpoints,
         history=history,
         curve=curve(*whole),
@@ -59,10 +69,16 @@ def fold(samples: Iterable[Sample], run: Run) -> Measures:
     )
 
 
-def _by_endpoint(samples: Iterable[Sample]) -> defaultdict[str, list[Sample]]:
-    groups: defaultdict[str, list[Sample]] = defaultdict(list)
+def _by_scope(samples: Sequence[Sample]) -> defaultdict[Scope, list[Sample]]:
+    """Every endpoint; and apart each kind of payload, by its model, where an endpoint was asked for more than one."""
+    groups: defaultdict[Scope, list[Sample]] = defaultdict(list)
+    models: defaultdict[str, set[str]] = defaultdict(set)
     for sample in samples:
-        groups[sample.endpoint].append(sample)
+        groups[Scope(sample.endpoint)].append(sample)
+        models[sample.endpoint].add(sample.model)
+    for sample in samples:
+        if len(models[sample.endpoint]) > 1:
+            groups[Scope(sample.endpoint, sample.model or OTHER)].append(sample)
     return groups
 
 
@@ -90,7 +106,7 @@ def _distributions(samples: Sequence[Sample], intervals: dict[str, float]) -> tu
 
 
 def _measure(
-    name: str,
+    scope: Scope,
     samples: Sequence[Sample],
     steady: Sequence[Sample],
     seconds: float,
@@ -98,7 +114,8 @@ def _measure(
 ) -> Measure:
     good = sum(sample.ok for sample in steady)
     return Measure(
-        name=name,
+        name=scope.endpoint,
+        payload=scope.payload,
         requests=len(samples),
         failures=sum(not sample.ok for sample in samples),
         wrong_answers=sum(sample.fault.startswith(WRONG_ANSWER) for sample in samples),
@@ -119,9 +136,16 @@ def _expected_rps(typical: Mapping[str, float], run: Run, begin: float) -> float
     """Requests per second of a closed loop: for each class, its users / (mean think time + median latency)."""
     if not run.cadence_ms or not run.classes:
         return None
-    users = [beat.users for beat in run.beats if begin <= beat.time <= run.started + run.duration_s] or [run.users]
-    each = sum(users) / len(users) / len(run.classes)
-    return sum(each * 1000 / (run.cadence_ms[name] + typical.get(name, 0.0)) for name in run.classes)
+    beats = [beat.users for beat in run.beats if begin <= beat.time <= run.started + run.duration_s] or [run.users]
+    users = _users_by_class(run, sum(beats) / len(beats))
+    cadences = {name: run.cadence_ms[name] + typical.get(name, 0.0) for name in users}
+    return sum(users[name] * 1000 / cadence for name, cadence in cadences.items() if cadence)
+
+
+def _users_by_class(run: Run, users: float) -> dict[str, float]:
+    """How Locust shares them out: in turn, by the names of the classes."""
+    share, rest = divmod(users, len(run.classes))
+    return {name: share + min(1.0, max(0.0, rest - turn)) for turn, name in enumerate(sorted(run.classes))}
 
 
 def _history(ordered: Sequence[Sample], run: Run) -> Iterator[Interval]:

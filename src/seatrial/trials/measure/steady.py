@@ -7,7 +7,9 @@ from statistics import median
 from seatrial.contracts.record import Run
 
 MOST_OF_RUN = 0.25
-"""The largest share of what follows the ramp that may be called warm-up."""
+MOST_S = 5.0
+"""The largest share of what follows the ramp that may be called warm-up, and the most seconds of it: who is slow for
+longer is slow."""
 SETTLED = 1.5
 FLOOR_MS = 1.0
 """A difference below this is not worth a word."""
@@ -38,7 +40,9 @@ def ramp_seconds(run: Run) -> float:
 
 
 def find_steady(medians: Sequence[tuple[int, float]], ramp_s: float) -> Steadiness:
-    """Find the warm-up in medians of one second each, (second, milliseconds), in order; a quarter of the run at most.
+    """Find the warm-up in medians of one second each, (second, milliseconds), in order.
+
+    It is a quarter of what follows the ramp at most, and five seconds.
 
     The run has settled where the medians of a few seconds are within 1.5 times of the median of all that follow. It is
     steady if its last third is within 1.5 times of its first third. Differences below 1 ms count as none.
@@ -47,9 +51,10 @@ def find_steady(medians: Sequence[tuple[int, float]], ramp_s: float) -> Steadine
     if len(after) < SHORTEST:
         return Steadiness(ramp_s, None, f"{len(after)} seconds with answers after the ramp, {SHORTEST} needed")
     values = [value for _, value in after]
-    settled = _settled(values)
+    begin = after[0][0]
+    settled = _settled(values, sum(second - begin <= MOST_S for second, _ in after) - 1)
     if settled is None:
-        return Steadiness(ramp_s, steady=False, told="it had not settled after a quarter of the run")
+        return Steadiness(ramp_s, steady=False, told="it had not settled after 5 s, or a quarter of the run")
     rest = values[settled:]
     third = len(rest) // 3
     early, late = median(rest[:third]), median(rest[-third:])
@@ -58,8 +63,8 @@ def find_steady(medians: Sequence[tuple[int, float]], ramp_s: float) -> Steadine
     return Steadiness(warm_up, _near(late, early), told)
 
 
-def _settled(values: Sequence[float]) -> int | None:
-    for start in range(int(len(values) * MOST_OF_RUN) + 1):
+def _settled(values: Sequence[float], most: int) -> int | None:
+    for start in range(min(int(len(values) * MOST_OF_RUN), most) + 1):
         following = values[start + WINDOW :]
         if not following or _near(median(values[start : start + WINDOW]), median(following)):
             return start

@@ -19,6 +19,8 @@ SERIES = {"p50": P50, "p95": P95, "p99": P99}
 TICKS = (0.0, 50.0, 90.0, 99.0, 99.9, 99.99)
 PADDING = {"left": 36, "right": 12, "top": 6, "bottom": 6}
 """Room for labels: the font of whoever reads may be wider than the one that was measured."""
+MOST_POINTS = 400
+"""Points of a line over time: more cannot be told apart, and an hour of seconds would take a megabyte."""
 Rows = list[dict[str, Any]]
 
 
@@ -47,7 +49,25 @@ def latency(history: Sequence[Interval], warm_up_s: float) -> tuple[Drawing, ...
     """p50, p95 and p99 of each second over the rate and the users; the warm-up is shaded, silence is a gap."""
     if not any(interval.p50_ms is not None for interval in history):
         return ()
-    return _draw(lambda size: _over_time(history, warm_up_s, size))
+    return _draw(lambda size: _over_time(_thinned(history), warm_up_s, size))
+
+
+def _thinned(history: Sequence[Interval]) -> list[Interval]:
+    """Of each few seconds of a long run the slowest of each percentile, the mean rate, and the most users."""
+    every = -(-len(history) // MOST_POINTS)
+    return [_joined(history[begin : begin + every]) for begin in range(0, len(history), every)]
+
+
+def _joined(rows: Sequence[Interval]) -> Interval:
+    return Interval(
+        second=rows[0].second,
+        users=max(row.users for row in rows),
+        rps=sum(row.rps for row in rows) / len(rows),
+        failures=sum(row.failures for row in rows),
+        p50_ms=max((row.p50_ms for row in rows if row.p50_ms is not None), default=None),
+        p95_ms=max((row.p95_ms for row in rows if row.p95_ms is not None), default=None),
+        p99_ms=max((row.p99_ms for row in rows if row.p99_ms is not None), default=None),
+    )
 
 
 def distribution(curve: Sequence[CurvePoint]) -> tuple[Drawing, ...]:
@@ -156,7 +176,7 @@ def _percentiles(curve: Sequence[CurvePoint], size: Size) -> Any:  # noqa: ANN40
 
 def _spans(endpoints: Sequence[Measure], size: Size) -> Any:  # noqa: ANN401 - Altair's own
     rows: Rows = [
-        {"name": row.name, "series": name, "ms": value}
+        {"name": row.title, "series": name, "ms": value}
         for row in endpoints
         if (of := row.measured)
         for name, value in (("p50", of.p50_ms), ("p95", of.p95_ms), ("p99", of.p99_ms))

@@ -49,8 +49,8 @@ class Compared:
 
 def compare(first: Proof, second: Proof) -> Compared:
     """Compare what both runs asked."""
-    theirs = {measure.name: measure for measure in (*second.endpoints, second.total)}
-    pairs = [(mine, theirs[mine.name]) for mine in (*first.endpoints, first.total) if mine.name in theirs]
+    theirs = {measure.title: measure for measure in (*second.endpoints, second.total)}
+    pairs = [(mine, theirs[mine.title]) for mine in (*first.endpoints, first.total) if mine.title in theirs]
     rows = [row for mine, other in pairs for row in _rows(mine, other)]
     return Compared(first, second, tuple(_differences(first, second)), tuple(rows))
 
@@ -60,7 +60,7 @@ def _rows(first: Measure, second: Measure) -> Iterator[Row]:
         return
     for figure in FIGURES:
         before, after = getattr(first.corrected, figure), getattr(second.corrected, figure)
-        yield Row(first.name, figure, before, after, after / before)
+        yield Row(first.title, figure, before, after, after / before)
 
 
 def _differences(first: Proof, second: Proof) -> Iterator[str]:
@@ -71,11 +71,15 @@ def _differences(first: Proof, second: Proof) -> Iterator[str]:
         "load": (words.load(first), words.load(second)),
         "target": (first.run.target, second.run.target),
         "models": (_models(first), _models(second)),
-        "SLO file": (first.slo.digest, second.slo.digest),
+        "SLO file": (_slo(first), _slo(second)),
     }
     for name, (before, after) in facts.items():
         if before != after:
             yield f"{name}: {before} / {after}"
+
+
+def _slo(proof: Proof) -> str:
+    return f"{proof.slo.name} {proof.slo.digest[:19]}"
 
 
 def _models(proof: Proof) -> str:
@@ -85,13 +89,18 @@ def _models(proof: Proof) -> str:
 def write(compared: Compared, folder: Path) -> None:
     """`compare.html` and `compare.json`."""
     folder.joinpath("compare.html").write_text(comparison(compared), encoding="utf-8")
+    folder.joinpath("compare.json").write_bytes(as_document(compared))
+
+
+def as_document(compared: Compared) -> bytes:
+    """`compare.json`, for programs."""
     document = {
         "schema": SCHEMA,
         "verdicts": [words.verdict(proof.verdict) for proof in (compared.first, compared.second)],
         "differences": compared.differences,
         "rows": compared.rows,
     }
-    folder.joinpath("compare.json").write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def render(compared: Compared) -> RenderableType:

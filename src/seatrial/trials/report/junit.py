@@ -1,5 +1,6 @@
 """`junit.xml`: a test case for each check, objective, comparison and known answer. What is not proven is an error."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +11,8 @@ from seatrial.trials.core.numbers import value
 from seatrial.trials.report import words
 
 Result = Literal["", "failure", "error", "skipped"]
+_NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Signs that XML 1.0 cannot hold, and an answer can."""
 _GRADES: dict[str, Result] = {
     "marginal": "failure",
     "poor": "failure",
@@ -39,7 +42,7 @@ def junit(proof: Proof) -> str:
     for case in cases:
         element = SubElement(suite, "testcase", classname=f"seatrial.{case.group}", name=case.name)
         if case.result:
-            SubElement(element, case.result, message=case.message)
+            SubElement(element, case.result, message=_NO_XML.sub("�", case.message))
     indent(suite)
     return tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 

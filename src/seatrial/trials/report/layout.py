@@ -129,7 +129,7 @@ def endpoints(proof: Proof) -> Sheet:
     columns = (Column("endpoint" if load else "benchmark", left=True), *(column for column, _ in figures))
     measures = (*proof.endpoints, proof.total) if load else proof.endpoints
     rows: list[Row] = [
-        (measure.name, *(Cell(told(measure), _tone(column, measure)) for column, told in figures))
+        (measure.title, *(Cell(told(measure), _tone(column, measure)) for column, told in figures))
         for measure in measures
     ]
     note = (
@@ -145,6 +145,7 @@ def _counts() -> Iterator[Figure]:
     yield Column("failed"), lambda measure: str(measure.failures)
     yield Column("wrong", wide=True), lambda measure: str(measure.wrong_answers)
     yield Column("req/s"), lambda measure: rate(measure.rps)
+    yield Column("good/s", wide=True), lambda measure: rate(measure.goodput_rps)
 
 
 def _latencies(*, load: bool) -> Iterator[Figure]:
@@ -183,13 +184,19 @@ def failures(proof: Proof) -> Sheet:
 
 
 def checks(proof: Proof) -> Sheet:
-    """What must hold for the run to count."""
+    """What must hold for the run to count, and what else there is to know of the generator."""
     names = ("check", "received", "expected", "holds")
-    rows = [
+    rows: list[Row] = [
         (check.name, check.received, check.expected, Cell(words.holds(check.holds), HELD[check.holds]))
         for check in proof.checks
     ]
-    note = "A generator that is late or busy measures itself: where one of these does not hold, nothing is proven."
+    if proof.run.offered_rps:
+        late = f"{proof.run.generator.late_starts} of {proof.total.requests} requests"
+        rows.append(("sent over 1 ms late", late, NOTHING, NOTHING))
+    note = (
+        "A generator that is late or busy measures itself: where one of these does not hold, nothing passes; and "
+        "nothing fails but what its lag cannot explain."
+    )
     return Sheet("Run and generator", tuple(Column(name, left=True) for name in names), tuple(rows), note)
 
 

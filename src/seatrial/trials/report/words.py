@@ -20,7 +20,7 @@ def score(found: Verdict) -> str:
 
 def what(grade: Grade) -> str:
     """The indicator and where it was taken: `p95_ms`, `p95_ms of POST /predict`."""
-    return grade.sli if grade.endpoint == "all" else f"{grade.sli} of {grade.endpoint}"
+    return grade.sli if grade.endpoint == "all" else f"{grade.sli} of {grade.scope}"
 
 
 def title(proof: Proof) -> str:

@@ -35,7 +35,7 @@ def _checks(run: Run, measures: Measures) -> Iterator[Check]:
     yield from _generator(run, measures)
     if run.is_load:
         steady = measures.steadiness
-        yield Check(name=STEADY, holds=steady.steady, received=steady.told, expected="within 1.5 times, or 1 ms")
+        yield Check(name=STEADY, holds=bool(steady.steady), received=steady.told, expected="within 1.5 times, or 1 ms")
 
 
 def _generator(run: Run, measures: Measures) -> Iterator[Check]:

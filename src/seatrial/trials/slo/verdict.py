@@ -1,5 +1,6 @@
 """From checks, grades and comparisons to one verdict. What could not be measured is never a pass."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 from seatrial.contracts.proof import (
@@ -34,26 +35,25 @@ def decide(
 
     In this order: a check that does not hold voids the run, but one that was not steady or lagged may still fail, if it
     does by more than the lag can explain; a critical objective below acceptable, a regression or a wrong known answer
-    fails it; what was not proven leaves it not proven, unless the score fails even if all of that were on target; then
-    the score decides.
+    fails it, whatever the score; so does a score that would be too low even if all that was not proven were on target;
+    else what was not proven leaves the run not proven; then the score decides.
     """
     broken = [check for check in checks if check.holds is False]
     void = [_tell_check(check) for check in broken if check.name not in DOUBTS]
     if void:
         return _verdict("not proven", None, void)
     lagged = any(check.name == LAG for check in broken)
-    critical = [item for item in grades if item.critical and item.grade in BELOW]
     passing, marginal = parse_condition(total.passing), parse_condition(total.marginal)
-    failed = [*_regressions(comparisons), *_wrong(answers)]
-    if marginal.critical:
-        failed = [*(_tell_grade(item) for item in critical if not lagged or _outlasts(item, lag_ms)), *failed]
+    critical = [item for item in grades if item.critical and item.grade in BELOW]
+    failed = [_tell_grade(item) for item in critical if not lagged or _outlasts(item, lag_ms)]
+    failed += [*_regressions(comparisons), *_wrong(answers)]
     score = _score(grades)
     if failed:
         return _verdict("fail", score, failed)
     unproven = [_tell_grade(item) for item in grades if item.grade == "not proven"]
     unproven += [_tell_comparison(item) for item in comparisons if item.outcome == "not proven"]
-    if not lagged and _score(grades, hopeful=True) < marginal.score:
-        return _verdict("fail", score, [_tell_score(score, marginal.score), *_poor(grades)])
+    if not lagged and _score(grades, hopeful=True) < marginal:
+        return _verdict("fail", score, [_tell_score(score, marginal), *_poor(grades)])
     unproven += [_tell_check(check) for check in broken]
     if not (grades or comparisons or answers):
         unproven.append("no objective of the SLO file applies to this run")
@@ -61,11 +61,10 @@ def decide(
         unproven.append("no objective could be graded")
     if unproven:
         return _verdict("not proven", score, unproven)
-    if score < passing.score:
-        reasons = (_tell_score(score, passing.score), *_poor(grades))
+    if score < passing:
+        reasons = (_tell_score(score, passing), *_poor(grades))
         return Verdict(outcome="pass", marginal=True, score=score, reasons=reasons)
-    held_back = passing.critical and bool(critical)
-    return Verdict(outcome="pass", marginal=held_back, score=score, reasons=tuple(_poor(grades)))
+    return Verdict(outcome="pass", marginal=False, score=score, reasons=tuple(_poor(grades)))
 
 
 def _verdict(outcome: Outcome, score: float | None, reasons: Sequence[str]) -> Verdict:
@@ -77,7 +76,7 @@ def _score(grades: Iterable[Grade], *, hopeful: bool = False) -> float:
     points = [POINTS[item.grade] for item in grades if item.grade in POINTS]
     if hopeful:
         points += [1.0 for item in grades if item.grade == "not proven"]
-    return sum(points) / len(points) if points else 1.0
+    return math.fsum(points) / len(points) if points else 1.0
 
 
 def _outlasts(item: Grade, lag_ms: float) -> bool:
@@ -109,7 +108,7 @@ def _tell_check(check: Check) -> str:
 
 
 def _tell_grade(item: Grade) -> str:
-    what = f"{item.sli} of {item.endpoint}"
+    what = f"{item.sli} of {item.scope}"
     if item.reason:
         return f"{what}: {item.reason}"
     limit = item.acceptable or item.target

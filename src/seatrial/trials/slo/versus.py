@@ -10,6 +10,9 @@ from seatrial.trials.measure.pairs import Pairs, Side
 from seatrial.trials.measure.statistics import Ratio, ratio_of_pairs
 
 LEAST_PAIRS = 10
+"""Pairs that a pass takes."""
+LEAST_PAIRS_TO_FAIL = 6
+"""With fewer, a 95 % interval would say more than so few pairs can: 2 x 2^-6 is the first below 5 %."""
 
 
 def stated(slo: Slo, plan: str) -> list[Objective]:
@@ -64,7 +67,7 @@ def _why_not(objective: Objective, pairs: Pairs) -> str:
 
 def outcome(ratio: Ratio, limit: float) -> Outcome:
     """Effect and confidence: fail if the ratio is over the limit and the interval above 1; pass if that is below it."""
-    if ratio.ratio > limit and ratio.low > 1:
+    if ratio.ratio > limit and ratio.low > 1 and ratio.pairs >= LEAST_PAIRS_TO_FAIL:
         return "fail"
     if ratio.high < limit and ratio.pairs >= LEAST_PAIRS:
         return "pass"

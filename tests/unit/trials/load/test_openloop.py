@@ -63,7 +63,7 @@ def test_a_generator_that_is_the_bottleneck_is_told() -> None:
 
     assert knee.rate is not None
     assert 428 <= knee.rate <= 450
-    assert knee.limited_by == "the generator is the bottleneck (CPU of a generator process: 1.0)"
+    assert knee.limited_by == "nothing is proven (CPU of a generator process: 1.0)"
     assert knee.told.splitlines()[-1].startswith("the highest rate that held is 4")
 
 

@@ -49,6 +49,18 @@ def test_the_expected_rate_is_derived() -> None:
     assert expected == pytest.approx(100 / 2.0055, rel=0.001)
 
 
+@pytest.mark.parametrize("users", [4, 5])
+def test_users_are_shared_out_in_turn(users: int) -> None:
+    """As Locust does it, by the names of the classes: of four users in three classes the first class has two."""
+    classes = ("MNISTAPIUser", "Slow", "Alpha")  # 2 s, 1 s, 4 s between two requests
+    cadences = {"MNISTAPIUser": 2000.0, "Slow": 1000.0, "Alpha": 4000.0}
+    facts = replace(run(users=users), classes=classes, cadence_ms=cadences)
+    expected = fold(closed_loop(facts, steady), facts).expected_rps
+    shares = {"Alpha": 2, "MNISTAPIUser": 1 if users == 4 else 2, "Slow": 1}
+
+    assert expected == pytest.approx(shares["Alpha"] / 4 + shares["MNISTAPIUser"] / 2.0055 + shares["Slow"], rel=0.001)
+
+
 def test_lateness_counts_in_an_open_loop() -> None:
     """Latency is measured from the sending, and corrected from when it was due."""
     facts, samples = open_loop(100, 10)

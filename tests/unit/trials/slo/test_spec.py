@@ -55,7 +55,8 @@ def test_changes_durations_and_conditions() -> None:
     assert [parse_duration(text) for text in ("500ms", "20 s", "5m", "5min", "24h", "2d")] == [
         0.5, 20, 300, 300, 86400, 172800,
     ]  # fmt: skip
-    assert (parse_condition("score >= 75%").score, parse_condition("score >= 75%").critical) == (0.75, False)
+    assert parse_condition("score >= 75%") == 0.75
+    assert parse_condition("score >= 90% and no critical below acceptable") == 0.9
 
 
 @pytest.mark.parametrize("text", ["<= 10%", "<= -10%", ">= +5%", ">= -5%", "about +10%"])
@@ -127,6 +128,23 @@ def test_limits_out_of_order_are_refused(tmp_path: Path, target: str, acceptable
     path.write_text(text, encoding="utf-8")
 
     with pytest.raises(WrongFile, match=rf"slo\.toml:2: /objective/0: .*{complaint}"):
+        read_slo(str(path))
+
+
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        ('target = "<= 8"\npoor = "< 500"', r"poor \(< 500\) begins where it is worse than <= 8: write it as >"),
+        ('acceptable = "<= 800"\npoor = "> 500"', r"poor \(> 500\) begins where it is worse than <= 800"),
+        ("critical = true", "what is critical needs a target or an acceptable limit"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(tmp_path: Path, lines: str, complaint: str) -> None:
+    """A poor limit that is better than what is acceptable, and a critical objective that cannot be missed."""
+    path = tmp_path / "slo.toml"
+    path.write_text(f'schema = "seatrial/slo/v1"\n[[objective]]\nsli = "p95_ms"\n{lines}\n', encoding="utf-8")
+
+    with pytest.raises(WrongFile, match=rf"slo\.toml:2: /objective/0: {complaint}"):
         read_slo(str(path))
 
 

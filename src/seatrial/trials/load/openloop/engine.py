@@ -22,8 +22,8 @@ from seatrial.trials.core.live import Progress, Window
 from seatrial.trials.core.machine import cpu_times, fingerprint, steal_since
 from seatrial.trials.core.questions import Question, predictions
 from seatrial.trials.core.target import Target, Weighted
-from seatrial.trials.load.gone import require_still_there
 from seatrial.trials.load.openloop.arrivals import Arrivals, due_times
+from seatrial.trials.measure.gone import require_still_there
 from seatrial.trials.measure.records import FILE_NAME, compress, encode
 
 MOST_IN_FLIGHT = 4096
@@ -207,9 +207,12 @@ async def _send(state: _State, load: OpenLoad, sender: Client, questions: Iterat
 
 
 def _start_waiting(state: _State, sender: Client) -> None:
-    """Send what is due, as long as there is room."""
+    """Send what is due, as long as there is room. Who would have given up by now is a failure, and is not sent."""
     while state.backlog and state.in_flight < state.room:
         due, question = state.backlog.popleft()
+        if time.perf_counter() - due > sender.timeout_s:
+            _count(state, sender.give_up(question, due))
+            continue
         state.in_flight += 1
         state.tasks.add(state.loop.create_task(_ask(state, sender, question, due)))
 

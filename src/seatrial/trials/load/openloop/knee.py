@@ -1,10 +1,14 @@
 """The knee: the highest rate that a target holds. Found by doubling, then by halving the step."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Literal
 
-from seatrial.contracts.proof import Proof
+import orjson
+
+from seatrial.contracts.proof import Outcome, Proof
 from seatrial.trials.slo.validity import STEADY
+from seatrial.trials.slo.verdict import POINTS
 
 PRECISION = 0.05
 MOST_BLOCKS = 16
@@ -13,7 +17,7 @@ LOWEST = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One rate and whether it held. None: the generator was the bottleneck. `why` says what did not hold."""
+    """One rate and whether it held. None: that could not be told. `why` says what did not hold."""
 
     rate: float
     held: bool | None
@@ -27,26 +31,42 @@ class Knee:
     rate: float | None
     blocks: tuple[Block, ...]
     limited_by: str
+    schema: Literal["seatrial/knee/v1"] = "seatrial/knee/v1"
+
+    @property
+    def outcome(self) -> Outcome:
+        """`pass` where a rate held, `fail` where each that was tried is known not to."""
+        if self.rate:
+            return "pass"
+        return "fail" if all(block.held is False for block in self.blocks) else "not proven"
+
+    def as_json(self) -> bytes:
+        """For programs: the same facts."""
+        document = {**asdict(self), "outcome": self.outcome}
+        return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
     @property
     def told(self) -> str:
         """Each step, then the answer."""
-        signs = {True: "held", False: "did not hold", None: "generator's limit"}
-        lines = [f"{block.rate:10.1f} requests/s  {signs[block.held]:18} {block.why}".rstrip() for block in self.blocks]
-        held = f"the highest rate that held is {self.rate:.3g} requests/s; above it," if self.rate else "no rate held:"
+        signs = {True: "held", False: "did not hold", None: "not proven"}
+        lines = [f"{block.rate:10.1f} requests/s  {signs[block.held]:14} {block.why}".rstrip() for block in self.blocks]
+        held = f"the highest rate that held is {self.rate:.0f} requests/s; above it," if self.rate else "no rate held:"
         return "\n".join([*lines, f"{held} {self.limited_by}"])
 
 
 def judge(proof: Proof) -> tuple[bool | None, str]:
-    """Whether a block held: nothing graded is below acceptable. What needs more samples than it has is left out.
+    """Whether a block held: nothing graded is below acceptable.
 
-    A target may fail by more than a late generator explains; else a generator that was not up to it says nothing.
+    What needs more samples than it has is left out, as long as some latency can be graded. A target may fail by more
+    than a late generator explains; else a generator that was not up to it says nothing.
     """
     if proof.verdict.outcome == "fail":
         return False, proof.verdict.reasons[0]
     broken = [check for check in proof.checks if check.holds is False and check.name != STEADY]
     if broken:
         return None, f"{broken[0].name}: {broken[0].received}"
+    if not any(grade.unit == "ms" and grade.grade in POINTS for grade in proof.grades):
+        return None, f"{proof.total.requests} requests are too few to grade a latency: take a longer --duration"
     below = [grade for grade in proof.grades if grade.grade in {"marginal", "poor"}]
     if below:
         return False, f"{below[0].sli}: {below[0].value:.4g}"
@@ -82,4 +102,4 @@ def find(first: float, measure: Callable[[float], Block]) -> Knee:
 def _limit(nearest: Block | None) -> str:
     if nearest is None:
         return "nothing was found that does not hold"
-    return f"the generator is the bottleneck ({nearest.why})" if nearest.held is None else f"it did not ({nearest.why})"
+    return f"nothing is proven ({nearest.why})" if nearest.held is None else f"it did not ({nearest.why})"

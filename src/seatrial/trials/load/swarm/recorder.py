@@ -28,6 +28,7 @@ LAG_STEP_S = 0.01
 IDLE_STEPS = 30
 CEILING_S = 1.0
 CEILING_CLIENTS = 8
+MOST_EXCEPTIONS = 20
 
 
 class Recorder:
@@ -38,10 +39,12 @@ class Recorder:
         self._samples = (folder / f"samples-{os.getpid()}.jsonl").open("wb")
         self._notes = (folder / f"notes-{os.getpid()}.jsonl").open("ab", buffering=0)
         self._lags: list[float] = []
+        self._exceptions: set[str] = set()
         self._timer_ms = 0.0
         self._process = psutil.Process()
         events = environment.events
         events.request.add_listener(self.request)
+        events.user_error.add_listener(self.failed)
         events.test_start.add_listener(self.started)
         events.quitting.add_listener(self.ended)
 
@@ -68,9 +71,14 @@ class Recorder:
             user=context.get("user", ""),
             model=context.get("model", ""),
             ok=exception is None,
-            fault=_fault(exception),
+            fault=fault_of(exception),
         )
         self._samples.write(encode(sample))
+
+    def failed(self, *, exception: BaseException, **_: object) -> None:
+        """A user's task ended in an exception, perhaps without a record: that is a fault of ours."""
+        if len(self._exceptions) < MOST_EXCEPTIONS:
+            self._exceptions.add(f"{type(exception).__name__}: {exception}"[:200])
 
     def started(self, **_: object) -> None:
         """The test begins: tell so, and watch this process."""
@@ -81,11 +89,9 @@ class Recorder:
 
     def ended(self, **_: object) -> None:
         """The process is about to end: leave nothing unwritten."""
-        runner = self._environment.runner
-        exceptions = [str(value["msg"]) for value in runner.exceptions.values()] if runner else []
         lag = max(0.0, float(np.percentile(self._lags, 99)) - self._timer_ms) if self._lags else None
         self._samples.close()
-        self._note("end", lag_p99_ms=lag, exceptions=exceptions)
+        self._note("end", lag_p99_ms=lag, exceptions=sorted(self._exceptions))
 
     def measure_timer(self) -> None:
         """How late this process wakes up when it has nothing to do: the grain of its timer, which is no lag."""
@@ -135,11 +141,14 @@ def _overshoot_ms() -> float:
     return (time.perf_counter() - due) * 1000
 
 
-def _fault(exception: BaseException | None) -> str:
+def fault_of(exception: BaseException | None) -> str:
+    """What a record says of what Locust tells; empty where all is well."""
     if exception is None:
         return ""
     if isinstance(exception, CatchResponseError):
         return str(exception)
+    if isinstance(exception, gevent.Timeout):
+        return f"no answer: none within {exception.seconds:g} s"
     return f"no answer: {type(exception).__name__} {exception}"[:200]
 
 

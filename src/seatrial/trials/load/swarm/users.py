@@ -2,30 +2,46 @@
 
 import os
 import random
+import time
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import geventhttpclient.client
+from gevent import Timeout
 from locust import FastHttpUser, between, task
+from locust.contrib.fasthttp import ResponseContextManager
+from locust.env import Environment
 
 from seatrial.trials.core import questions
-from seatrial.trials.core.questions import Question
+from seatrial.trials.core.questions import HEADERS, KEEP_ALIVE_S, Question
 from seatrial.trials.core.target import Target, read_target_file
 from seatrial.trials.load.plans import WAITS
 
 TIMEOUT_S = 30.0
+EVERY_STATUS = frozenset(range(100, 600))
 
-_chance = random.Random(os.environ.get("SEATRIAL_SEED"))  # noqa: S311 - which question comes next, not cryptography
+# The HTTP library would send what it calls idempotent again, up to eleven times, and tell nobody.
+geventhttpclient.client.IDEMPOTENT_METHODS = frozenset()
 
 
 class SeatrialUser(FastHttpUser):
-    """What all classes share: TLS is checked, requests time out, and a wrong answer is a failure."""
+    """What all classes share: TLS is checked, requests time out, and a wrong answer is a failure.
+
+    Nothing is sent twice, and no redirect is followed: what came is what is judged, as in the open loop.
+    """
 
     abstract = True
     insecure = False
     connection_timeout = TIMEOUT_S
     network_timeout = TIMEOUT_S
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self.client.client.valid_response_codes = EVERY_STATUS  # type: ignore[misc] # for this client alone
+        self.client.client.redirect_response_codes = frozenset()  # type: ignore[misc] # the same
+        self._rested = time.monotonic()
 
     def context(self) -> dict[str, Any]:
         """Told to whoever listens to requests."""
@@ -33,28 +49,43 @@ class SeatrialUser(FastHttpUser):
 
     def ask(self, question: Question) -> None:
         """Send one request and judge its answer."""
-        key = os.environ.get("SEATRIAL_API_KEY", "")
-        headers = {**question.headers, **({"Authorization": f"Bearer {key}"} if key else {})}
-        with self.client.request(
-            question.method,
-            question.path,
-            name=question.endpoint,
-            data=question.body,  # type: ignore[arg-type] # Locust's annotation forgets bytes
-            headers=headers,
-            context={"model": question.model},
-            catch_response=True,
-        ) as response:
-            if not response.status_code:
-                return  # no answer: Locust records the exception
+        with self._send(question) as response:
+            if response.request_meta["exception"] or not response.status_code:
+                return  # no answer, or not all of it: Locust records the exception
             fault = question.check(response.status_code, response.content or b"")
             if fault:
                 response.failure(fault)
             else:
                 response.success()
 
+    def _send(self, question: Question) -> ResponseContextManager:
+        """Send one request, and give it up after the timeout: those of the library are of each wait for a part."""
+        if time.monotonic() - self._rested > KEEP_ALIVE_S:
+            self.client.client.close()
+        key = os.environ.get("SEATRIAL_API_KEY", "")
+        timeout = Timeout.start_new(TIMEOUT_S)
+        try:
+            return self.client.request(
+                question.method,
+                question.path,
+                name=question.endpoint,
+                data=question.body,  # type: ignore[arg-type] # Locust's annotation forgets bytes
+                headers={**HEADERS, **question.headers, **({"Authorization": f"Bearer {key}"} if key else {})},
+                context={"model": question.model},
+                catch_response=True,
+            )
+        finally:
+            timeout.close()
+            self._rested = time.monotonic()
+
     def ask_one_of(self, choices: Sequence[Question]) -> None:
         """Send one of several requests, drawn at random."""
-        self.ask(_chance.choice(choices))
+        self.ask(random.choice(choices))  # noqa: S311 - which question comes next, not cryptography
+
+
+def _either() -> Sequence[Question]:
+    """The known inputs of one of the bundled models."""
+    return questions.predictions(random.choice(("digits", "geoclimate")))  # noqa: S311 - the same
 
 
 class GeoClimateUser(SeatrialUser):
@@ -100,7 +131,7 @@ class APIStressUser(SeatrialUser):
     @task
     def predict(self) -> None:
         """Rapid predictions of both models."""
-        self.ask_one_of(questions.predictions(_chance.choice(("digits", "geoclimate"))))
+        self.ask_one_of(_either())
 
 
 class RealisticUser(SeatrialUser):
@@ -121,7 +152,7 @@ class RealisticUser(SeatrialUser):
     @task(20)
     def predict(self) -> None:
         """A digit or a temperature."""
-        self.ask_one_of(questions.predictions(_chance.choice(("digits", "geoclimate"))))
+        self.ask_one_of(_either())
 
     @task(10)
     def metrics(self) -> None:
@@ -182,11 +213,11 @@ class TargetUser(SeatrialUser):
 
     def wait_time(self) -> float:
         """Seconds until the next request."""
-        return _chance.uniform(*target().wait_s)
+        return random.uniform(*target().wait_s)  # noqa: S311 - the same
 
     @task
     def request(self) -> None:
         """One of the file's requests."""
         requests = target().requests
-        (chosen,) = _chance.choices(requests, [item.weight for item in requests])
+        (chosen,) = random.choices(requests, [item.weight for item in requests])  # noqa: S311 - the same
         self.ask(chosen.question)
