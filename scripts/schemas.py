@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from seatrial.contracts.golden import golden_schema
+from seatrial.contracts.manifest import manifest_schema
 from seatrial.contracts.proof import proof_schema, state, statement_adapter
 from seatrial.contracts.record import run_adapter, run_schema, sample_schema
 from seatrial.contracts.slo import slo_schema
@@ -34,6 +36,8 @@ def schemas() -> Iterator[tuple[str, dict[str, Any]]]:
         "run": run_schema(),
         "sample": sample_schema(),
         "proof": proof_schema(),
+        "manifest": manifest_schema(),
+        "golden": golden_schema(),
     }
     for name, schema in made.items():
         yield f"{name}.schema.json", {"$schema": DIALECT, **schema}

@@ -1,5 +1,6 @@
 """The reference pages name what the code has, and nothing that it has not."""
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,11 @@ import typer
 from starlette.testclient import TestClient
 
 from seatrial.cli.main import app
+from seatrial.contracts.slo import UNITS, Objective
 from seatrial.server.api import problems
 from seatrial.server.settings import Settings
+from seatrial.trials.core.target import RequestSpec
+from seatrial.trials.load.plans import NAMES, WAITS, Plan, read_plan
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
 SETTINGS = {f"SEATRIAL_{name.upper()}" for name in Settings.model_fields}
@@ -166,6 +170,58 @@ def test_every_script_is_told() -> None:
 
     assert told <= present
     assert present - told <= {"scripts/house.py"}  # which scripts/lint runs
+
+
+def lines(name: str, first: str) -> list[list[str]]:
+    """The rows, as cells, of the table of a page whose heading begins with a cell."""
+    (table,) = (part for part in page(name).split("\n\n") if part.startswith(f"| {first} |"))
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()[2:]]
+
+
+def test_every_plan_is_told_as_it_is() -> None:
+    """plans.md has the figures of each shipped plan."""
+    told = {named(row[0])[0]: row[1:4] for row in lines("plans", "plan")}
+    seconds = {"20 s": 20, "2 min": 120, "5 min": 300, "10 min": 600}
+    plans = {name: read_plan(name) for name in NAMES}
+
+    assert {name: (int(row[0]), float(row[1]), seconds[row[2]]) for name, row in told.items()} == {
+        name: (plan.users, plan.spawn_rate, plan.seconds) for name, plan in plans.items()
+    }
+    for row in lines("plans", "plan"):
+        classes = set(WAITS) if row[4] == "all" else set(named(row[4]))
+        assert set(plans[named(row[0])[0]].classes) == classes
+
+
+def test_every_class_is_told_with_its_waits() -> None:
+    """plans.md and the README of the load tests say how long each class waits."""
+    told = {named(row[0])[0]: tuple(map(float, re.findall(r"[\d.]+", row[1]))) for row in lines("plans", "class")}
+    readme = (REFERENCE.parents[1] / "tests" / "load" / "README.md").read_text(encoding="utf-8")
+
+    assert told == WAITS
+    for name, (shortest, longest) in WAITS.items():
+        assert f"| `{name}` | {shortest:g} to {longest:g} s |" in readme
+
+
+def test_every_indicator_has_a_row_with_its_unit() -> None:
+    """slo.md has each service level indicator."""
+    told = {name: row[1] for row in lines("slo", "`sli`") for name in named(row[0])}
+
+    assert told == UNITS
+
+
+@pytest.mark.parametrize(
+    ("name", "heading", "described"),
+    [
+        ("slo", "member of `[[objective]]`", Objective),
+        ("target-file", "member of `[[request]]`", RequestSpec),
+        ("plans", "member", Plan),
+    ],
+)
+def test_every_member_of_a_file_has_a_row(name: str, heading: str, described: type) -> None:
+    """And no row is of a member that is not there."""
+    told = {member for row in lines(name, heading) for member in named(row[0])}
+
+    assert told == {field.name for field in dataclasses.fields(described)}
 
 
 def test_every_metric_has_a_row_and_every_row_a_metric(client: TestClient) -> None:

@@ -46,7 +46,7 @@ def bundled(folder: Path) -> Subject:
 
 
 def echo(manifest: Manifest, answers: list[tuple[float, ...]]) -> Subject:
-    cases = [GoldenCase(input={"x": row, "t": "t" * row, "b": row == 1}, output=()) for row in range(len(answers))]
+    cases = [GoldenCase(input={"x": row, "t": "t" * row, "b": row == 1}, output=(0.0,)) for row in range(len(answers))]
     return Subject(load_echo(b"", manifest), manifest, arrays(manifest, tuple(cases)), answers, 0)
 
 

@@ -13,6 +13,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 from tests.fakes.runs import ANSWER, closed_loop, run, stalled
 
+from seatrial import zoo
 from seatrial.contracts.proof import proof_schema, state, statement_adapter
 from seatrial.contracts.record import run_adapter, sample_schema
 from seatrial.contracts.slo import slo_schema
@@ -42,12 +43,15 @@ def test_published_schemas_are_what_the_code_says() -> None:
 
 
 def test_the_example_keeps_the_published_schemas() -> None:
-    """Each of its files; the target file is that of the guide."""
+    """Each of its files; the target file is that of the guide, models are the bundled ones."""
     published("run").validate(json.loads((EXAMPLE / "run.json").read_bytes()))
     published("proof").validate(json.loads((EXAMPLE / "proof.json").read_bytes()))
     published("slo").validate(tomllib.loads((EXAMPLE / "slo.toml").read_text(encoding="utf-8")))
     guide = ROOT / "docs" / "how-to" / "another-api" / "digits.toml"
     published("target").validate(tomllib.loads(guide.read_text(encoding="utf-8")))
+    for folder in zoo.folders():
+        published("manifest").validate(json.loads((folder / "manifest.json").read_bytes()))
+        published("golden").validate(json.loads((folder / "golden.json").read_bytes()))
     for line in (EXAMPLE / "samples.jsonl").read_bytes().splitlines():
         published("sample").validate(json.loads(line))
 
