@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Run every load plan against a server, one after the other, each with its report, CSV and HTML.
 #   scripts/run_load_tests.sh                     against SEATRIAL_TARGET, or http://127.0.0.1:8000
-#   QUICK=1 scripts/run_load_tests.sh             20 s each
+#   QUICK=1 scripts/run_load_tests.sh             20 s each: too short for the p99 of `medium`, which is not proven then
 #   scripts/run_load_tests.sh --slo strict        flags go to every `seatrial trial load`
 # Results: ./trials/<time>/<plan>/. Exit code: the worst of the plans' (0 pass, 1 fail, 3 not proven, 4 could not run).
 set -euo pipefail

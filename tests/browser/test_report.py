@@ -8,8 +8,9 @@ from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
-from tests.fakes.runs import closed_loop, run, stalled
+from tests.fakes.runs import bench, closed_loop, pairs, run, stalled
 
+from seatrial.contracts.proof import AnswerCheck
 from seatrial.trials.report import compare, files
 from seatrial.trials.slo.prove import prove
 from seatrial.trials.slo.spec import read_slo
@@ -41,21 +42,26 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a report of a run with a stall, one of an empty run, and their comparison."""
+    """A folder with reports of a run with a stall, of nothing, of benchmarks; and of a comparison of unlike runs."""
     folder = tmp_path_factory.mktemp("pages")
     facts = run()
     stall = prove(facts, closed_loop(facts, stalled), read_slo("default"))
     nothing = prove(run(users=0), [], read_slo("default"))
-    for name, proof in (("stall", stall), ("empty", nothing)):
+    facts, samples = bench()
+    known = AnswerCheck(
+        model_id="digits:1", check="one by one", cases=100, right=99, worst=0.5, tolerance=1e-4, example="case 3"
+    )
+    compared = prove(facts, samples, read_slo("strict"), pairs(1.25), [known])
+    for name, proof in (("stall", stall), ("empty", nothing), ("bench", compared)):
         (folder / name).mkdir()
         files.write(proof, folder / name)
-    compare.write(compare.compare(stall, stall), folder)
+    compare.write(compare.compare(stall, compared), folder)
     return folder
 
 
 @pytest.mark.parametrize("width", [400, 1400])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["stall/report.html", "empty/report.html", "compare.html"])
+@pytest.mark.parametrize("name", ["stall/report.html", "empty/report.html", "bench/report.html", "compare.html"])
 def test_a_page_stands_alone(
     browser: Browser, pages: Path, name: str, scheme: Literal["light", "dark"], width: int
 ) -> None:
@@ -78,5 +84,5 @@ def test_a_page_stands_alone(
     assert (told, [other for other in requested if not other.startswith("data:")]) == ([], [url])
     assert overflow <= 0
     assert background == {"light": "rgb(251, 251, 249)", "dark": "rgb(15, 21, 27)"}[scheme]
-    assert charts == (2 if name.startswith("stall") else 0)
+    assert charts == (2 if name.startswith(("stall", "bench")) else 0)
     assert (pages / name).stat().st_size < 1_000_000

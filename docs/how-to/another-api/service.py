@@ -7,8 +7,11 @@ import onnxruntime
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+FILE = Path(__file__).parents[3] / "src" / "seatrial" / "zoo" / "digits" / "model.onnx"
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1  # more of them go on spinning after a request, and hold up whatever else runs here
 app = FastAPI()
-model = onnxruntime.InferenceSession(Path(__file__).parents[3] / "src" / "seatrial" / "zoo" / "digits" / "model.onnx")
+model = onnxruntime.InferenceSession(FILE, options)
 
 
 class Image(BaseModel):

@@ -100,6 +100,11 @@ def _svg(chart: Any) -> str:  # noqa: ANN401 - any of Altair's charts
     return text
 
 
+def _drawable(name: str) -> str:
+    """A name without signs that no SVG can hold: the drawing library ends the whole process at one."""
+    return "".join(sign if sign.isprintable() else "�" for sign in name)
+
+
 def _x(size: Size, *, labels: bool) -> alt.X:
     axis = alt.Axis(title="seconds from the start" if labels else None, labels=labels, tickCount=size.ticks, grid=False)
     return alt.X("second:Q", axis=axis, scale=alt.Scale(nice=False))
@@ -176,7 +181,7 @@ def _percentiles(curve: Sequence[CurvePoint], size: Size) -> Any:  # noqa: ANN40
 
 def _spans(endpoints: Sequence[Measure], size: Size) -> Any:  # noqa: ANN401 - Altair's own
     rows: Rows = [
-        {"name": row.title, "series": name, "ms": value}
+        {"name": _drawable(row.title), "series": name, "ms": value}
         for row in endpoints
         if (of := row.measured)
         for name, value in (("p50", of.p50_ms), ("p95", of.p95_ms), ("p99", of.p99_ms))
@@ -196,7 +201,7 @@ def _spans(endpoints: Sequence[Measure], size: Size) -> Any:  # noqa: ANN401 - A
 
 def _ratios(comparisons: Sequence[Comparison], size: Size) -> Any:  # noqa: ANN401 - Altair's own
     rows: Rows = [
-        {"name": f"{item.sli} of {item.endpoint}", "ratio": item.ratio, "low": item.low, "high": item.high}
+        {"name": _drawable(f"{item.sli} of {item.endpoint}"), "ratio": item.ratio, "low": item.low, "high": item.high}
         for item in comparisons
     ]
     data = alt.Chart(alt.Data(values=rows))

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from rich.console import Console
-from tests.fakes.runs import closed_loop, open_loop, pairs, run, stalled, steady
+from tests.fakes.runs import bench, closed_loop, open_loop, pairs, run, stalled, steady
 
 from seatrial.contracts.proof import AnswerCheck, Proof
 from seatrial.contracts.slo import Objective
@@ -26,7 +26,7 @@ from seatrial.trials.slo.prove import prove
 from seatrial.trials.slo.spec import read_slo
 
 SLO = read_slo("default")
-ATTACK = "=<script>alert(1)</script>|`x`"
+ATTACK = "=<script>alert(1)</script>|`x`\x01\x1b[31m"
 
 
 REGRESSION = replace(
@@ -51,9 +51,18 @@ def failing() -> Proof:
     facts, samples = open_loop(500, 20)
     samples[::50] = [replace(sample, ok=False, endpoint=ATTACK, fault=ATTACK) for sample in samples[::50]]
     wrong = AnswerCheck(
-        model_id="digits:1", check="one by one", cases=100, right=99, worst=0.5, tolerance=0.0001, example="case 3"
+        model_id="digits:1", check="one by one", cases=100, right=99, worst=0.5, tolerance=0.0001, example=ATTACK
     )
     return prove(facts, samples, REGRESSION, pairs(1.25), [wrong])
+
+
+def benchmarked(endpoint: str) -> Proof:
+    """Benchmarks, one of them against a champion, of an endpoint of this name."""
+    facts, samples = bench()
+    named = [replace(sample, endpoint=endpoint) if sample.endpoint == "POST /predict" else sample for sample in samples]
+    blocks = (replace(sample, endpoint=endpoint) for sample in pairs(1.25))
+    versus = Objective(sli="p50_ms", endpoint=endpoint, versus_champion="<= +10%")
+    return prove(facts, named, replace(SLO, document=replace(SLO.document, objective=(versus,))), blocks)
 
 
 def empty() -> Proof:
@@ -105,6 +114,23 @@ def test_html_shows_charts_of_what_there_is() -> None:
     assert page(proof()).count("<svg") == 4
     assert page(failing()).count("<svg") == 6
     assert page(empty()).count("<svg") == 0
+
+
+def test_charts_keep_text_text() -> None:
+    """The name of an endpoint comes from a file of others, and stands in two charts: each wide and narrow."""
+    html = page(benchmarked(ATTACK))
+
+    assert html.count("<svg") == 4
+    assert "<script" not in html
+
+
+def test_the_report_of_an_hour_is_below_1_mb() -> None:
+    """Its lines have no more points than can be told apart; the slowest seconds stay."""
+    facts = run(users=20, duration_s=3600)
+    found = prove(facts, closed_loop(facts, stalled), SLO)
+
+    assert len(found.history) == 3600
+    assert len(page(found).encode()) < 1_000_000
 
 
 def test_junit_has_a_case_for_everything() -> None:
