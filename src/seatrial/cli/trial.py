@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -225,10 +226,12 @@ def _exit_codes() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _interrupt(number: int, _: object) -> None:
+def _interrupt(_: int, frame: FrameType | None) -> None:
     """SIGTERM and SIGHUP end a trial as Ctrl-C does: its generators with it, its records kept."""
-    del number
-    raise KeyboardInterrupt
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler):  # who was started in the background of a shell does not hear SIGINT
+        raise KeyboardInterrupt
+    handler(signal.SIGINT, frame)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import asyncio
 import random
 import resource
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from seatrial.trials.core.machine import cpu_times, fingerprint, steal_since
 from seatrial.trials.core.questions import Question, predictions
 from seatrial.trials.core.target import Target, Weighted
 from seatrial.trials.load.openloop.arrivals import Arrivals, due_times
+from seatrial.trials.load.openloop.timekeeper import Schedule, keeping_time
 from seatrial.trials.measure.gone import require_still_there
 from seatrial.trials.measure.records import FILE_NAME, compress, encode
 
@@ -31,12 +31,6 @@ MOST_IN_FLIGHT = 4096
 SPARE_FILES = 64
 """Open files that are left for other things than connections."""
 LATE_S = 0.001
-TICK_S = 0.0004
-"""The shortest time between two looks at the clock: what is due in between is sent together, late by as much."""
-AWAKE_S = 0.001
-AWAKE_SHARE = 0.2
-"""Where that takes at most this share of a core, the thread that keeps the time is awake so long before a request is
-due: a processor that sleeps takes most of a millisecond to come back."""
 LOOK_S = 0.25
 BEAT_S = 1.0
 
@@ -168,10 +162,8 @@ def _drawn(questions: Sequence[Weighted], seed: int) -> Iterator[Question]:
 
 
 async def _send(state: _State, load: OpenLoad, sender: Client, questions: Iterator[Question]) -> None:
-    """Start each request when it is due. A thread keeps the time: the loop's own timers are a millisecond coarse."""
-    loop = asyncio.get_running_loop()
+    """Start each request when it is due."""
     done = asyncio.Event()
-    stopped = threading.Event()
 
     def start(due_by_now: list[float]) -> None:
         now = time.perf_counter()
@@ -183,35 +175,11 @@ async def _send(state: _State, load: OpenLoad, sender: Client, questions: Iterat
             state.backlog.append((due, next(questions)))
         _start_waiting(state, sender)
 
-    def keep_time() -> None:
-        waiting: list[float] = []
-        woken = 0.0
-        awake = AWAKE_S if load.rate * AWAKE_S <= AWAKE_SHARE else 0.0
-        for offset in due_times(load.arrivals, load.rate, load.duration_s, load.seed):
-            due = state.began + offset
-            if due > time.perf_counter():
-                if waiting:
-                    loop.call_soon_threadsafe(start, waiting)
-                    waiting = []
-                moment = max(due, woken + TICK_S)
-                ahead = moment - awake - time.perf_counter()
-                if ahead > 0 and stopped.wait(ahead):
-                    return
-                while awake and time.perf_counter() < moment:
-                    time.sleep(0)  # lets the loop have the interpreter
-                woken = time.perf_counter()
-            waiting.append(due)
-        if waiting:
-            loop.call_soon_threadsafe(start, waiting)
-        loop.call_soon_threadsafe(done.set)
-
-    thread = threading.Thread(target=keep_time, name="arrivals", daemon=True)
-    thread.start()
-    try:
+    later = state.loop.call_soon_threadsafe
+    offsets = due_times(load.arrivals, load.rate, load.duration_s, load.seed)
+    schedule = Schedule(state.began, offsets, load.rate)
+    with keeping_time(schedule, lambda due: later(start, due), lambda: later(done.set)):
         await done.wait()
-    finally:
-        stopped.set()
-        thread.join()
 
 
 def _start_waiting(state: _State, sender: Client) -> None:
