@@ -19,6 +19,7 @@ from seatrial.trials.core import probe
 from seatrial.trials.core.client import Client, Clock, client, measure_ceiling, run, without_garbage_collection
 from seatrial.trials.core.live import Progress, Window
 from seatrial.trials.core.machine import cpu_times, fingerprint, steal_since
+from seatrial.trials.core.noop import noop_server
 from seatrial.trials.core.questions import Question, predictions
 from seatrial.trials.core.target import Target, Weighted
 from seatrial.trials.load.openloop.arrivals import Arrivals, due_times
@@ -125,7 +126,8 @@ async def _measure(
     load: OpenLoad, target: Target, questions: Sequence[Weighted], records: BinaryIO, progress: Progress
 ) -> tuple[float, _State]:
     progress(Window().live("measuring the generator", 0.0, load.duration_s))
-    ceiling = await measure_ceiling(questions[0].question)
+    with noop_server() as noop:
+        ceiling = await measure_ceiling(questions[0].question, noop)
     loop = asyncio.get_running_loop()
     state = _State(loop, Clock.start(), records, probe.MemoryWatch(target), room=_room(load.most_in_flight))
     async with client(target, state.clock, "open", load.timeout_s) as sender, without_garbage_collection():
