@@ -47,3 +47,20 @@ def test_no_server_is_told_with_the_reason() -> None:
     assert (probe.models(target), probe.memory(target)) == ((), None)
     with pytest.raises(CouldNotRun, match=r"does not accept connections: .*Is the server running there\?"):
         probe.require(target)
+
+
+def test_memory_is_read_as_often_as_it_is_due() -> None:
+    """Once at first, again only after a while; never again where the first answer had none."""
+    with planted_server() as url:
+        watch = probe.MemoryWatch(Target(url))
+        watch.read_if_due()
+        watch.read_if_due()
+        assert ([reading.bytes for reading in watch.readings], watch.served, watch.due) == (
+            [100_000_000.0],
+            True,
+            False,
+        )
+    with noop_server() as url:
+        without = probe.MemoryWatch(Target(url))
+        without.read_if_due()
+        assert (without.readings, without.served, without.due) == ([], False, False)

@@ -80,6 +80,12 @@ def test_text_is_compared_as_it_is(tmp_path: Path) -> None:
         ('[[request]]\npath = "nope"\n', r"target\.toml:3: /request/0/path: .*received 'nope'"),
         ('[[request]]\npath = "/"\nbody_file = "none"\n', "body_file 'none' cannot be read: No such file"),
         ('wait = [3, 1]\n[[request]]\npath = "/"\n', r"/wait: expected \[shortest, longest\]; received \[3.0, 1.0\]"),
+        (
+            '[[request]]\npath = "/"\nexpect = { json = { digit = 7 } }\n',
+            r"target\.toml:4: /request/0/expect/json/digit/\[key\]: String should match pattern",
+        ),
+        ('[[request]]\npath = "/"\n[[request]]\npath = "/?x"\n', "/request: several are called GET /; give each"),
+        ('[[request]]\npath = "/"\nbody = 2026-11-24\n', "/request/body: cannot be sent as JSON"),
         ("", r"target\.toml:1: /request is missing; add it"),
         ("request = []\n", r"target\.toml:2: /request: Tuple should have at least 1 item"),
     ],
