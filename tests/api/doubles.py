@@ -100,7 +100,3 @@ class LostRegistry:
     def get(self, model_id: str) -> ModelVersion:
         """See `Registry.get`."""
         return next(version for version in self.versions() if version.model_id == model_id)
-
-    def add(self, version: ModelVersion) -> None:
-        """See `Registry.add`."""
-        raise NotImplementedError

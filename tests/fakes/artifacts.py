@@ -20,7 +20,7 @@ class MemoryArtifacts:
 
     def model(self, digest: str) -> bytes:
         """See `Artifacts.model`."""
-        model, _ = self._files[digest]
+        model, _ = self._of(digest)
         actual = "sha256:" + hashlib.sha256(model).hexdigest()
         if actual != digest:
             raise ModelUnusable(f"The model file has the digest {actual}, its manifest states {digest}.")
@@ -28,8 +28,13 @@ class MemoryArtifacts:
 
     def golden(self, digest: str) -> Golden:
         """See `Artifacts.golden`."""
-        _, golden = self._files[digest]
+        _, golden = self._of(digest)
         try:
             return parse_golden(golden)
         except ValidationError as error:
             raise ModelUnusable(f"The golden answers cannot be read: {error}") from error
+
+    def _of(self, digest: str) -> tuple[bytes, bytes]:
+        if digest not in self._files:
+            raise ModelUnusable(f"There is no model file of the digest {digest}.")
+        return self._files[digest]

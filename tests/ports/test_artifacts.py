@@ -71,3 +71,12 @@ def test_golden_answers_that_cannot_be_read_make_the_model_unusable(make: Make, 
     with pytest.raises(ModelUnusable, match="The golden answers cannot be read"):
         artifacts.golden(A.digest)
     assert artifacts.model(A.digest) == b"model a"
+
+
+def test_a_digest_that_nobody_has_makes_the_model_unusable(make: Make, tmp_path: Path) -> None:
+    """A registry may know more than this machine has; that is the model's failure, and named."""
+    artifacts = make([(A, b"model a", echo_golden())], tmp_path)
+
+    for read in (artifacts.model, artifacts.golden):
+        with pytest.raises(ModelUnusable, match=f"There is no model file of the digest {B.digest}"):
+            read(B.digest)

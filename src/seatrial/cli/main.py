@@ -6,7 +6,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import seatrial
-from seatrial.cli import trial
+from seatrial.cli import registry, trial
 
 CONFIGURATION_ERROR = 3
 
@@ -20,6 +20,8 @@ app = typer.Typer(
 
 
 app.add_typer(trial.app, name="trial")
+app.add_typer(registry.models, name="models")
+app.add_typer(registry.db, name="db")
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -45,6 +47,9 @@ def serve(  # noqa: PLR0913, PLR0917 - one option a setting
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one. [default: 8000]")] = None,
     workers: Annotated[int | None, typer.Option(help="Number of server processes. [default: 1]")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where the server keeps its state.")] = None,
+    database_url: Annotated[
+        str | None, typer.Option(help="postgresql://... [default: SQLite in the data directory]")
+    ] = None,
     anonymous_scopes: Annotated[
         str | None, typer.Option(help="Scopes of callers without credentials, anywhere: predict,read or empty.")
     ] = None,
@@ -80,9 +85,12 @@ def _serve(flags: dict[str, Any], config: Path | None) -> None:
 
     from seatrial.server import process
     from seatrial.server.app import create_app, drain_seconds, prepare
+    from seatrial.server.core.errors import StorageUnavailable
 
     try:
         prepare(settings)
+    except StorageUnavailable as error:
+        _refuse(str(error))
     except (ValueError, OSError) as error:
         _refuse(f"Cannot use the data directory {settings.data_dir}: {getattr(error, 'strerror', None) or error}.")
     try:

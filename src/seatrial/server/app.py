@@ -26,15 +26,18 @@ from seatrial.server.core.cores import allowed_cores
 from seatrial.server.inference.executor import Executor
 from seatrial.server.inference.pool import Pool
 from seatrial.server.inference.runtime import RuntimeLoader
+from seatrial.server.registry.mirror import Mirror
 from seatrial.server.registry.ports import Artifacts, Registry
 from seatrial.server.runtimes import onnx
+from seatrial.server.services.follow import Follower
 from seatrial.server.services.health import Lifecycle, health, ready
 from seatrial.server.services.models import load_models
 from seatrial.server.services.predict import Predictor
 from seatrial.server.settings import Settings
 from seatrial.server.storage.admin_token import admin_token
 from seatrial.server.storage.bundled import FolderArtifacts
-from seatrial.server.storage.memory import MemoryRegistry
+from seatrial.server.storage.opening import open_registry, register_bundled
+from seatrial.server.storage.registry import SqlRegistry
 from seatrial.server.telemetry.metrics import Metrics
 
 DRAIN_SECONDS = 5.0
@@ -49,8 +52,20 @@ def drain_seconds(settings: Settings) -> float:
 
 
 def prepare(settings: Settings) -> None:
-    """Make what the server needs in its data directory; raises `OSError` or `ValueError` where that cannot be done."""
+    """Make what the server needs in its data directory and its database, once, before any worker starts.
+
+    Raises:
+        OSError, ValueError: the directory cannot be used, or a setting is wrong.
+        StorageUnavailable: the database cannot be used as it is; the text says what to do.
+    """
     admin_token(settings.data_dir)
+    _open_registry(settings, FolderArtifacts(zoo.folders())).close()
+
+
+def _open_registry(settings: Settings, bundled: FolderArtifacts) -> SqlRegistry:
+    registry = open_registry(settings.database_url, settings.data_dir)
+    register_bundled(registry, bundled.versions())
+    return registry
 
 
 def create_app(
@@ -72,19 +87,24 @@ def create_app(
         artifacts: in the place of the bundled models' files.
         load: in the place of ONNX Runtime.
     """
+    log = structlog.get_logger("seatrial")
     bundled = FolderArtifacts(zoo.folders())
     artifacts = artifacts if artifacts is not None else bundled
-    registry = registry if registry is not None else MemoryRegistry(bundled.versions())
+    follower: Follower | None = None
+    if registry is None:
+        follower = _follow(settings, bundled, log)
+        registry = follower.mirror
     pool = Pool()
     executor = Executor(max(1, allowed_cores() // settings.workers))
     predictor = Predictor(pool, executor, registry)
     lifecycle = Lifecycle(clock.monotonic, clock.monotonic())
     metrics = Metrics(seatrial.__version__, clock.monotonic, _later)
     guard = _guard(settings)
-    log = structlog.get_logger("seatrial")
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if follower:
+            await follower.start()
         pool.swap(load_models(registry, artifacts, load, settings.default_models, partial(_log_model, log)))
         metrics.serving(pool.snapshot)
         models = sorted(pool.snapshot.by_id)
@@ -92,6 +112,8 @@ def create_app(
         log.info("serving", url=url, models=models)
         yield
         lifecycle.draining = True
+        if follower:
+            await follower.stop()
         executor.close()
         log.info("stopped")
 
@@ -113,7 +135,14 @@ def create_app(
             guard,
             seatrial.__version__,
             metrics,
-            health=partial(health, registry, pool, lifecycle, seatrial.__version__),
+            health=partial(
+                health,
+                registry,
+                pool,
+                lifecycle,
+                seatrial.__version__,
+                lambda: follower.mirror.state if follower else None,
+            ),
             ready=partial(ready, registry, pool, lifecycle),
         )
     )
@@ -122,6 +151,17 @@ def create_app(
     lane = Lane(guard, predictor, metrics, clock.monotonic)
     journal = Journal(metrics, log, clock.monotonic)
     return Edge(app, lane, guard, lifecycle, journal, clock.monotonic)
+
+
+def _follow(settings: Settings, bundled: FolderArtifacts, log: structlog.typing.FilteringBoundLogger) -> Follower:
+    source = _open_registry(settings, bundled)
+    source.close()  # until it is started
+    return Follower(Mirror(source), source.close, partial(_log_database, log))
+
+
+def _log_database(log: structlog.typing.FilteringBoundLogger, event: str, detail: str) -> None:
+    level = log.error if event == "database_lost" else log.info
+    level(event, detail=detail)
 
 
 def _later(seconds: float, call: Callable[[], None]) -> None:

@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     data_dir: Directory = Field(
         default=Path("~/.local/share/seatrial"), validate_default=True, description="Where the server keeps its state."
     )
+    database_url: str | None = Field(
+        default=None, description="postgresql://... for several machines. Default: SQLite in the data directory."
+    )
     anonymous_scopes: AnonymousScopes | None = Field(
         default=None,
         description="Scopes of callers without credentials, anywhere. Default: predict,read for loopback callers only.",

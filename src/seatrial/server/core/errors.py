@@ -10,6 +10,8 @@ SeatrialError
 +-- Forbidden                a scope is missing
 +-- UnknownModel             no model of this name and version
 +-- ModelNotLoaded           the model exists, but is not being served
++-- StageConflict            the version stands where it cannot be moved from as asked
++-- StorageUnavailable       the database cannot be reached, or has another schema
 +-- BodyTooLarge             the body is over the limit
 +-- UnsupportedMediaType     not JSON, or compressed
 +-- NotReady                 the server cannot take traffic now
@@ -74,6 +76,14 @@ class UnknownModel(SeatrialError):
 
 class ModelNotLoaded(SeatrialError):
     """The model exists, but this server does not have it loaded."""
+
+
+class StageConflict(SeatrialError):
+    """The version stands where it cannot be moved from as asked."""
+
+
+class StorageUnavailable(SeatrialError):
+    """The database cannot be reached, or has another schema; the text says what to do."""
 
 
 class BodyTooLarge(SeatrialError):

@@ -1,14 +1,19 @@
 """The ports through which the registry is kept."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from seatrial.contracts.golden import Golden
+from seatrial.server.registry.ledger import Entry, Head, Note
+from seatrial.server.registry.lifecycle import Move, Stages
 from seatrial.server.registry.model import ModelVersion
+
+Decide = Callable[[Stages, Sequence[Entry]], Sequence[Move]]
+"""What becomes of the versions of a name, by their stages and their history; it may raise."""
 
 
 class Registry(Protocol):
-    """All versions of all models."""
+    """All versions of all models, to read."""
 
     def versions(self) -> Sequence[ModelVersion]:
         """Every version, by name, then by version."""
@@ -16,15 +21,34 @@ class Registry(Protocol):
     def get(self, model_id: str) -> ModelVersion:
         """One version; raises `UnknownModel`."""
 
-    def add(self, version: ModelVersion) -> None:
+
+class Ledger(Registry, Protocol):
+    """The registry, to change: every change is in the ledger, in the same step or not at all.
+
+    Each call raises `StorageUnavailable` where it cannot be carried out.
+    """
+
+    def add(self, version: ModelVersion, note: Note) -> None:
         """Keep a version; raises `ValueError` where its `model_id` is taken."""
+
+    def change(self, name: str, decide: Decide, note: Note) -> Sequence[Entry]:
+        """Move versions of a name as `decide` says, who sees nobody else's change come in between.
+
+        The entries that were written; none where there was nothing to do. Raises `UnknownModel`, or as `decide` does.
+        """
+
+    def history(self, name: str | None = None) -> Sequence[Entry]:
+        """The ledger of a name, or all of it, from its first entry."""
+
+    def head(self) -> Head:
+        """The last entry that was written. Whoever holds a copy knows by it whether that is old."""
 
 
 class Artifacts(Protocol):
-    """The files of a version, found by the digest of its model (`sha256:<hex>`); an unknown one is a `KeyError`."""
+    """The files of a version, found by the digest of its model (`sha256:<hex>`)."""
 
     def model(self, digest: str) -> bytes:
-        """The ONNX file; raises `ModelUnusable` where its bytes are not those of the digest."""
+        """The ONNX file; raises `ModelUnusable` where there is none, or its bytes are not those of the digest."""
 
     def golden(self, digest: str) -> Golden:
-        """The golden answers; raises `ModelUnusable` where they cannot be read."""
+        """The golden answers; raises `ModelUnusable` where there are none, or they cannot be read."""

@@ -1,11 +1,13 @@
 """Is the server alive, ready, healthy?"""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from seatrial.server.core.clock import Monotonic, timestamp
 from seatrial.server.core.errors import NotReady
 from seatrial.server.inference.pool import Pool
+from seatrial.server.registry.mirror import WELL
 from seatrial.server.registry.model import Stage
 from seatrial.server.registry.ports import Registry
 
@@ -25,23 +27,27 @@ class Lifecycle:
         return round(self.clock() - self.started, 3)
 
 
-def health(registry: Registry, pool: Pool, lifecycle: Lifecycle, version: str) -> dict[str, Any]:
-    """The state of the whole: `healthy` when every production model is loaded, else `degraded`.
+def health(
+    registry: Registry, pool: Pool, lifecycle: Lifecycle, version: str, database: Callable[[], str | None]
+) -> dict[str, Any]:
+    """The state of the whole: `healthy` when every production model is loaded and the database is there.
+
+    Else `degraded`: predictions go on without a database, only changes do not.
 
     Raises:
         NotReady: no production model is loaded, so no prediction works.
     """
-    models = production_models(registry, pool)
+    models, stored = production_models(registry, pool), database()
     if not pool.snapshot.production:
         raise NotReady(models or {"models": "no model is in production"})
     return {
-        "status": "healthy" if set(models.values()) == {"ready"} else "degraded",
+        "status": "healthy" if set(models.values()) == {"ready"} and stored in {None, WELL} else "degraded",
         "timestamp": timestamp(),
         "version": version,
         "uptime_seconds": lifecycle.uptime(),
         "model_loaded": True,
         "models": models,
-        "checks": {"database": NOT_CONFIGURED, "cache": NOT_CONFIGURED},
+        "checks": {"database": stored or NOT_CONFIGURED, "cache": NOT_CONFIGURED},
     }
 
 

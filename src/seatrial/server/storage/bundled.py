@@ -32,7 +32,7 @@ class FolderArtifacts:
     def model(self, digest: str) -> bytes:
         """The ONNX file; raises `ModelUnusable` where its bytes are not those of the digest."""
         try:
-            artifact = (self._folders[digest] / "model.onnx").read_bytes()
+            artifact = (self._folder(digest) / "model.onnx").read_bytes()
         except OSError as error:
             raise ModelUnusable(f"The model file cannot be read: {error.strerror}.") from error
         actual = "sha256:" + hashlib.sha256(artifact).hexdigest()
@@ -42,7 +42,7 @@ class FolderArtifacts:
 
     def golden(self, digest: str) -> Golden:
         """The golden answers; raises `ModelUnusable` where they cannot be read."""
-        folder = self._folders[digest]
+        folder = self._folder(digest)
         try:
             return parse_golden((folder / self._manifests[folder].golden).read_bytes())
         except OSError as error:
@@ -51,6 +51,12 @@ class FolderArtifacts:
             first = error.errors()[0]
             place = pointer(*first["loc"])
             raise ModelUnusable(f"The golden answers cannot be read: {place or 'the file'}: {first['msg']}.") from error
+
+    def _folder(self, digest: str) -> Path:
+        folder = self._folders.get(digest)
+        if folder is None:
+            raise ModelUnusable(f"There is no model file of the digest {digest}.")
+        return folder
 
 
 def _read_manifest(folder: Path) -> Manifest:

@@ -1,18 +1,27 @@
 """A registry in memory: nothing survives the process."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from threading import RLock
 
+from seatrial.server.core.clock import timestamp
 from seatrial.server.core.errors import UnknownModel
+from seatrial.server.registry.ledger import Change, Entry, Head, Note, following
 from seatrial.server.registry.model import ModelVersion, parse_model_id
+from seatrial.server.registry.ports import Decide
+
+SETUP = Note("local:setup", "given at the start")
 
 
 class MemoryRegistry:
-    """Implements `registry.ports.Registry`; lives as long as the server."""
+    """Implements `registry.ports.Ledger`; lives as long as the server."""
 
     def __init__(self, versions: Sequence[ModelVersion] = ()) -> None:
+        self._lock = RLock()
         self._versions: dict[tuple[str, int], ModelVersion] = {}
+        self._ledger: list[Entry] = []
         for version in versions:
-            self.add(version)
+            self.add(version, SETUP)
 
     def versions(self) -> Sequence[ModelVersion]:
         """Every version, by name, then by version."""
@@ -25,9 +34,35 @@ class MemoryRegistry:
         except KeyError:
             raise UnknownModel(f"There is no model '{model_id}'.") from None
 
-    def add(self, version: ModelVersion) -> None:
+    def add(self, version: ModelVersion, note: Note) -> None:
         """Keep a version; raises `ValueError` where its `model_id` is taken."""
         key = (version.name, version.version)
-        if key in self._versions:
-            raise ValueError(f"{version.model_id} is registered already")
-        self._versions[key] = version
+        with self._lock:
+            if key in self._versions:
+                raise ValueError(f"{version.model_id} is registered already")
+            self._versions[key] = version
+            self._write(Change(*key, "register", None, version.stage), note)
+
+    def change(self, name: str, decide: Decide, note: Note) -> Sequence[Entry]:
+        """See `Ledger.change`."""
+        with self._lock:
+            stages = {number: item.stage for (of, number), item in sorted(self._versions.items()) if of == name}
+            if not stages:
+                raise UnknownModel(f"There is no model '{name[:100]}'.")
+            begin = len(self._ledger)
+            for move in decide(stages, self.history(name)):
+                key = (name, move.version)
+                self._versions[key] = replace(self._versions[key], stage=move.after, reason=note.why)
+                self._write(move.of(name), note)
+            return self._ledger[begin:]
+
+    def history(self, name: str | None = None) -> Sequence[Entry]:
+        """The ledger of a name, or all of it."""
+        return [entry for entry in self._ledger if name in {None, entry.name}]
+
+    def head(self) -> Head:
+        """The last entry."""
+        return Head.at(self._ledger[-1]) if self._ledger else Head()
+
+    def _write(self, change: Change, note: Note) -> None:
+        self._ledger.append(following(self.head(), change, note, timestamp()))

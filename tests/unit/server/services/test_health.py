@@ -35,7 +35,7 @@ def a_server(
 def test_a_server_with_all_its_models_is_healthy_and_ready() -> None:
     """Every production model is named, and the optional parts say that they are not there."""
     registry, pool, lifecycle = a_server([a_version(A), a_version(B)], a_model(A), a_model(B))
-    report = health(registry, pool, lifecycle, "1.2.3")
+    report = health(registry, pool, lifecycle, "1.2.3", lambda: None)
 
     assert report.pop("timestamp").endswith("Z")
     assert report == {
@@ -52,7 +52,7 @@ def test_a_server_with_all_its_models_is_healthy_and_ready() -> None:
 def test_a_server_without_one_of_its_models_is_degraded_and_not_ready() -> None:
     """Predictions of the others work, so health is 200; readiness names what is missing, and why."""
     registry, pool, lifecycle = a_server([a_version(A), a_version(B)], a_model(A), failures=BROKEN)
-    report = health(registry, pool, lifecycle, "1")
+    report = health(registry, pool, lifecycle, "1", lambda: None)
 
     assert (report["status"], report["models"]) == ("degraded", {"a:1": "ready"} | BROKEN)
     with pytest.raises(NotReady) as caught:
@@ -76,7 +76,7 @@ def test_a_server_without_any_model_is_neither(
     registry, pool, lifecycle = a_server(versions, failures=failures)
 
     with pytest.raises(NotReady) as unhealthy:
-        health(registry, pool, lifecycle, "1")
+        health(registry, pool, lifecycle, "1", lambda: None)
     with pytest.raises(NotReady) as unready:
         ready(registry, pool, lifecycle)
     assert unhealthy.value.reasons == unready.value.reasons == reasons
@@ -87,7 +87,7 @@ def test_a_stopping_server_is_healthy_but_not_ready() -> None:
     registry, pool, lifecycle = a_server([a_version(A)], a_model(A))
     lifecycle.draining = True
 
-    assert health(registry, pool, lifecycle, "1")["status"] == "healthy"
+    assert health(registry, pool, lifecycle, "1", lambda: None)["status"] == "healthy"
     with pytest.raises(NotReady) as caught:
         ready(registry, pool, lifecycle)
     assert caught.value.reasons == {"server": "stopping"}
@@ -104,4 +104,15 @@ def test_only_production_versions_count() -> None:
     registry, pool, lifecycle = a_server(versions, a_model(A), failures={"a:2": "broken"})
 
     assert production_models(registry, pool) == {"a:1": "ready"}
+    assert ready(registry, pool, lifecycle)["status"] == "ready"
+
+
+def test_a_lost_database_degrades_and_nothing_else() -> None:
+    """Predictions go on, so it stays ready; the part is named."""
+    registry, pool, lifecycle = a_server([a_version(A)], a_model(A))
+    well = health(registry, pool, lifecycle, "1", lambda: "ok")
+    lost = health(registry, pool, lifecycle, "1", lambda: "unavailable")
+
+    assert (well["status"], well["checks"]["database"]) == ("healthy", "ok")
+    assert (lost["status"], lost["checks"]["database"]) == ("degraded", "unavailable")
     assert ready(registry, pool, lifecycle)["status"] == "ready"

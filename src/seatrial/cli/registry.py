@@ -1,0 +1,195 @@
+"""`seatrial models` and `seatrial db`: what the operator sees of the registry, in the database of a deployment."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from seatrial.server.registry.ledger import Entry
+    from seatrial.server.registry.model import ModelVersion
+    from seatrial.server.storage.registry import SqlRegistry
+
+USAGE_ERROR, FAILED, UNAVAILABLE = 2, 1, 3
+_context = {"help_option_names": ["-h", "--help"]}
+models = typer.Typer(
+    help="The models: what there is, in which stage, and how it came there.",
+    no_args_is_help=True,
+    context_settings=_context,
+)
+db = typer.Typer(help="The database and its schema.", no_args_is_help=True, context_settings=_context)
+
+DataDir = Annotated[Path | None, typer.Option("--data-dir", help="Where the server keeps its state.")]
+Database = Annotated[str | None, typer.Option("--database-url", help="postgresql://... [default: in the data dir]")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@models.command("list")
+def list_models(
+    data_dir: DataDir = None,
+    database_url: Database = None,
+    as_json: AsJson = False,  # noqa: FBT002 - typer's flag
+) -> None:
+    """Every version of every model."""
+    with _registry(data_dir, database_url) as registry:
+        versions = registry.versions()
+    if as_json:
+        _print_json([_summary(version) for version in versions])
+    elif not versions:
+        typer.echo("No models yet: `seatrial serve` registers those that come with it.")
+    else:
+        names = ("model_id", "stage", "since", "reason", "digest")
+        rows = ((v.model_id, str(v.stage), v.registered_at, v.reason, v.manifest.digest[:19]) for v in versions)
+        _print_table(names, rows)
+
+
+@models.command()
+def show(
+    model_id: Annotated[str, typer.Argument(help="name:version, such as digits:1.")],
+    data_dir: DataDir = None,
+    database_url: Database = None,
+    as_json: AsJson = False,  # noqa: FBT002 - typer's flag
+) -> None:
+    """One version, with its manifest."""
+    from seatrial.contracts.manifest import manifest_as_dict
+
+    with _registry(data_dir, database_url) as registry:
+        version = registry.get(model_id)
+    document = {**_summary(version), "manifest": manifest_as_dict(version.manifest)}
+    if as_json:
+        _print_json(document)
+        return
+    for name, value in document.items():
+        shown = json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict) else value
+        typer.echo(f"{name:<14} {shown}")
+
+
+@models.command()
+def history(
+    name: Annotated[str | None, typer.Argument(help="A model's name, such as digits. [default: all]")] = None,
+    data_dir: DataDir = None,
+    database_url: Database = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Find what was edited or dropped since.")] = False,  # noqa: FBT002 - typer's flag
+    as_json: AsJson = False,  # noqa: FBT002 - typer's flag
+) -> None:
+    """The ledger: what came to serve when, who changed it, and why."""
+    from seatrial.server.registry.ledger import faults
+
+    with _registry(data_dir, database_url) as registry:
+        entries = registry.history(name)
+        if name and not entries:
+            _stop(f"There is no model '{name}'.", USAGE_ERROR)
+        found = list(faults(registry.history(), registry.head())) if verify else []
+    if as_json:
+        _print_json([_line(entry) for entry in entries])
+    else:
+        names = ("#", "when", "model_id", "action", "from", "to", "who", "why", "proof")
+        _print_table(names, (tuple(map(str, _line(entry).values()))[: len(names)] for entry in entries))
+    if found:
+        _stop("\n".join(f"the ledger is not whole: {fault}" for fault in found), FAILED)
+    if verify:
+        typer.echo("The ledger is whole: nothing was edited or dropped.", err=as_json)
+
+
+@db.command()
+def check(data_dir: DataDir = None, database_url: Database = None) -> None:
+    """Say which schema the database has; exit code 1 where it is not this server's."""
+    from seatrial.server.storage.opening import schema_of
+
+    with _faults():
+        found, needed = schema_of(*_place(data_dir, database_url))
+    typer.echo(f"schema {found}, this server needs {needed}")
+    if found != needed:
+        raise typer.Exit(FAILED)
+
+
+@db.command()
+def upgrade(data_dir: DataDir = None, database_url: Database = None) -> None:
+    """Bring the database to this server's schema; a copy of a SQLite file is kept beside it."""
+    from seatrial.server.storage.opening import upgrade_database
+
+    with _faults():
+        typer.echo(f"schema {upgrade_database(*_place(data_dir, database_url))}")
+
+
+@contextmanager
+def _registry(data_dir: Path | None, database_url: str | None) -> Iterator["SqlRegistry"]:
+    """The registry of a deployment; what stands in the way ends the command with a text."""
+    from seatrial.server.storage.opening import open_registry
+
+    with _faults(), closing(open_registry(*_place(data_dir, database_url))) as registry:
+        yield registry
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    from seatrial.server.core.errors import StorageUnavailable, UnknownModel
+
+    try:
+        yield
+    except UnknownModel as error:
+        _stop(str(error), USAGE_ERROR)
+    except (StorageUnavailable, ValueError, OSError) as error:
+        _stop(str(error), UNAVAILABLE)
+
+
+def _place(data_dir: Path | None, database_url: str | None) -> tuple[str | None, Path]:
+    """The database's URL, none for that in the data directory, and the latter: from where `serve` takes them."""
+    from seatrial.server.settings import load_settings
+
+    flags: dict[str, Any] = {"data_dir": data_dir, "database_url": database_url}
+    settings = load_settings({name: value for name, value in flags.items() if value is not None})
+    return settings.database_url, settings.data_dir
+
+
+def _summary(version: "ModelVersion") -> dict[str, Any]:
+    return {
+        "model_id": version.model_id,
+        "stage": str(version.stage),
+        "registered_at": version.registered_at,
+        "reason": version.reason,
+        "digest": version.manifest.digest,
+    }
+
+
+def _line(entry: "Entry") -> dict[str, Any]:
+    return {
+        "number": entry.number,
+        "at": entry.at,
+        "model_id": f"{entry.name}:{entry.version}",
+        "action": entry.action,
+        "from": str(entry.before) if entry.before else "",
+        "to": str(entry.after),
+        "who": entry.who,
+        "why": entry.why,
+        "proof": entry.proof,
+        "gate": entry.gate,
+        "digest": entry.digest,
+    }
+
+
+def _print_table(names: tuple[str, ...], rows: Any) -> None:  # noqa: ANN401 - rows of texts
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 160
+    console.print(table)
+
+
+def _print_json(document: object) -> None:
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def _stop(text: str, code: int) -> NoReturn:
+    typer.echo(f"seatrial: {text}", err=True)
+    raise typer.Exit(code)

@@ -1,0 +1,111 @@
+"""The ledger: every change of what serves, in order, each entry bound to the one before by its digest."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+import orjson
+
+from seatrial.server.registry.model import Stage
+
+Action = Literal["register", "promote", "rollback", "archive"]
+NOTHING = "sha256:" + "0" * 64
+"""What the first entry follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Who changes something, and why. `proof`: the digest of the proof it rests on; `gate`: the mode of the gate."""
+
+    who: str
+    why: str = ""
+    proof: str = ""
+    gate: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One version comes to be in a stage. `before` none: it was not there."""
+
+    name: str
+    version: int
+    action: Action
+    before: Stage | None
+    after: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One change as it is kept, `number` counting from 1 over all names. `at` is RFC 3339 in UTC.
+
+    `previous` is the digest of the entry before this one, `digest` that of this.
+    """
+
+    number: int
+    name: str
+    version: int
+    action: Action
+    before: Stage | None
+    after: Stage
+    at: str
+    who: str
+    why: str
+    proof: str
+    gate: str
+    previous: str
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last entry, as kept apart from the ledger: what was cut off its end is missed."""
+
+    number: int = 0
+    digest: str = NOTHING
+
+    @classmethod
+    def at(cls, entry: Entry) -> "Head":
+        """The head of a ledger whose last entry this is."""
+        return cls(entry.number, entry.digest)
+
+
+def following(head: Head, change: Change, note: Note, at: str) -> Entry:
+    """The entry of a change that follows the head, with its digest."""
+    entry = Entry(
+        number=head.number + 1,
+        name=change.name,
+        version=change.version,
+        action=change.action,
+        before=change.before,
+        after=change.after,
+        at=at,
+        who=note.who,
+        why=note.why,
+        proof=note.proof,
+        gate=note.gate,
+        previous=head.digest,
+    )
+    return replace(entry, digest=digest_of(entry))
+
+
+def digest_of(entry: Entry) -> str:
+    """The digest of everything in an entry but its digest."""
+    content = asdict(entry)
+    del content["digest"]
+    return "sha256:" + hashlib.sha256(orjson.dumps(content)).hexdigest()
+
+
+def faults(entries: Iterable[Entry], head: Head) -> Iterator[str]:
+    """What was edited, dropped or put in since it was written; nothing where the ledger is whole."""
+    last = Head()
+    for entry in entries:
+        if entry.number != last.number + 1:
+            yield f"entry {entry.number} follows entry {last.number}: something between is missing"
+        elif entry.previous != last.digest:
+            yield f"entry {entry.number} was not written after the entry {last.number} that is there"
+        if digest_of(entry) != entry.digest:
+            yield f"entry {entry.number} was edited"
+        last = Head.at(entry)
+    if last != head:
+        yield f"the ledger ends with entry {last.number}, which is not the last one that was written ({head.number})"

