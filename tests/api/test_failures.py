@@ -16,8 +16,9 @@ from tests.inputs import BLANK, DENVER, GOOD, Json
 from seatrial import zoo
 from seatrial.server.core.errors import InferenceFailed
 from seatrial.server.inference.runtime import Array
+from seatrial.server.registry.model import Stage as ModelStage
 from seatrial.server.services.health import Lifecycle
-from seatrial.server.storage.bundled import FolderArtifacts
+from seatrial.server.storage.bundled import read_bundled
 
 ASKED = [("/predict", DENVER), ("/predict/batch", [DENVER])]
 SECRET = "/srv/secret/model.onnx"  # noqa: S105 - a path that an answer must not show
@@ -93,8 +94,8 @@ def test_a_model_that_fails_is_500_and_tells_nothing(
 
 def test_a_failure_of_another_route_is_500_and_tells_nothing(tmp_path: Path) -> None:
     """A store that is gone makes /models fail with a problem, while /predict goes on."""
-    registry = LostRegistry(FolderArtifacts(zoo.folders()).versions())
-    with serving(tmp_path, registry=registry) as started:
+    registry = LostRegistry([item.as_version(1, ModelStage.PRODUCTION) for item in read_bundled(zoo.folders())])
+    with serving(tmp_path, registry=registry, artifacts=ForgedArtifacts()) as started:
         registry.lost = True
         response = started.get("/models", headers={"X-Request-ID": "lost"})
         answer = problem(response, 500, "internal-error")

@@ -9,7 +9,7 @@ from seatrial.server.core.errors import ModelUnusable
 
 
 class MemoryArtifacts:
-    """Implements `registry.ports.Artifacts`; holds a model file and a golden file for each digest."""
+    """Implements `registry.ports.Artifacts`; holds a model file and a golden file for each digest of a model."""
 
     def __init__(self) -> None:
         self._files: dict[str, tuple[bytes, bytes]] = {}

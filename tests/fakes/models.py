@@ -38,8 +38,10 @@ def a_manifest(
 
 
 def a_version(manifest: Manifest, number: int = 1, stage: Stage = Stage.PRODUCTION) -> ModelVersion:
-    """A version of a model."""
-    return ModelVersion(manifest.name, number, stage, manifest, "2026-11-22T09:30:00.125Z", reason="test")
+    """A version of a model; its golden answers are kept beside the model, under the same digest."""
+    return ModelVersion(
+        manifest.name, number, stage, manifest, manifest.digest, "2026-11-22T09:30:00.125Z", reason="test"
+    )
 
 
 def a_model(

@@ -11,13 +11,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from tests.fakes.models import a_manifest, a_version
+from tests.fakes.models import a_manifest, a_version, echo_golden
 from tests.fakes.postgres import Postgres
 
 from seatrial.server.core.errors import StorageUnavailable
 from seatrial.server.registry.ledger import Note, faults
 from seatrial.server.registry.model import Stage
 from seatrial.server.storage import schema
+from seatrial.server.storage.artifacts import ContentStore
+from seatrial.server.storage.bundled import Bundled
 from seatrial.server.storage.database import metadata, open_database
 from seatrial.server.storage.opening import open_registry, register_bundled
 from seatrial.server.storage.registry import SqlRegistry
@@ -120,15 +122,28 @@ def test_postgresql_is_the_operators_to_upgrade(postgres: Postgres, tmp_path: Pa
         assert registry.versions() == []
 
 
-def test_bundled_models_come_in_once(tmp_path: Path) -> None:
-    """In production, with their reason; what the operator made of them later stays."""
-    with closing(open_registry(None, tmp_path)) as registry:
-        for _ in range(2):
-            register_bundled(registry, [a_version(a_manifest(name="a")), a_version(a_manifest(name="b"))])
+def bundled(name: str, artifact: bytes) -> Bundled:
+    return Bundled(a_manifest(name=name, artifact=artifact), artifact, echo_golden())
 
-        assert [(entry.name, entry.who, entry.why) for entry in registry.history()] == [
-            ("a", "local:seatrial", "bundled"), ("b", "local:seatrial", "bundled"),
-        ]  # fmt: skip
+
+def test_bundled_models_come_in_once(tmp_path: Path) -> None:
+    """The first of a name serves; another of a later release waits in dev, and the files of both are kept."""
+    first, later = [bundled("a", b"a1"), bundled("b", b"b1")], [bundled("a", b"a2"), bundled("b", b"b1")]
+    store = ContentStore(tmp_path / "artifacts")
+    with closing(open_registry(None, tmp_path)) as registry:
+        for release in (first, first, later, later, first):
+            register_bundled(registry, store, release)
+
+        assert [
+            (entry.name, entry.version, str(entry.after), entry.who, entry.why) for entry in registry.history()
+        ] == [
+            ("a", 1, "production", "local:seatrial", "bundled"),
+            ("b", 1, "production", "local:seatrial", "bundled"),
+            ("a", 2, "dev", "local:seatrial", "bundled"),
+        ]
+        for version in registry.versions():
+            assert store.model(version.manifest.digest) == f"{version.name}{version.version}".encode()
+            assert len(store.golden(version.golden).cases) == 1
 
 
 @pytest.mark.parametrize("url", ["mysql://x/y", "nothing", "sqlite"])

@@ -85,11 +85,11 @@ def _serve(flags: dict[str, Any], config: Path | None) -> None:
 
     from seatrial.server import process
     from seatrial.server.app import create_app, drain_seconds, prepare
-    from seatrial.server.core.errors import StorageUnavailable
+    from seatrial.server.core.errors import ModelUnusable, StorageUnavailable
 
     try:
         prepare(settings)
-    except StorageUnavailable as error:
+    except (StorageUnavailable, ModelUnusable) as error:
         _refuse(str(error))
     except (ValueError, OSError) as error:
         _refuse(f"Cannot use the data directory {settings.data_dir}: {getattr(error, 'strerror', None) or error}.")

@@ -35,7 +35,8 @@ from seatrial.server.services.models import load_models
 from seatrial.server.services.predict import Predictor
 from seatrial.server.settings import Settings
 from seatrial.server.storage.admin_token import admin_token
-from seatrial.server.storage.bundled import FolderArtifacts
+from seatrial.server.storage.artifacts import ContentStore
+from seatrial.server.storage.bundled import read_bundled
 from seatrial.server.storage.opening import open_registry, register_bundled
 from seatrial.server.storage.registry import SqlRegistry
 from seatrial.server.telemetry.metrics import Metrics
@@ -57,15 +58,20 @@ def prepare(settings: Settings) -> None:
     Raises:
         OSError, ValueError: the directory cannot be used, or a setting is wrong.
         StorageUnavailable: the database cannot be used as it is; the text says what to do.
+        ModelUnusable: a bundled model is damaged.
     """
     admin_token(settings.data_dir)
-    _open_registry(settings, FolderArtifacts(zoo.folders())).close()
+    _open_registry(settings).close()
 
 
-def _open_registry(settings: Settings, bundled: FolderArtifacts) -> SqlRegistry:
+def _open_registry(settings: Settings) -> SqlRegistry:
     registry = open_registry(settings.database_url, settings.data_dir)
-    register_bundled(registry, bundled.versions())
+    register_bundled(registry, _store(settings), read_bundled(zoo.folders()))
     return registry
+
+
+def _store(settings: Settings) -> ContentStore:
+    return ContentStore(settings.data_dir / "artifacts")
 
 
 def create_app(
@@ -84,15 +90,14 @@ def create_app(
         url: where it can be reached, for the log.
         on_start: called in the lifespan with the ids of the models, once they are loaded.
         registry: in the place of the registry of bundled models.
-        artifacts: in the place of the bundled models' files.
+        artifacts: in the place of the files in the data directory.
         load: in the place of ONNX Runtime.
     """
     log = structlog.get_logger("seatrial")
-    bundled = FolderArtifacts(zoo.folders())
-    artifacts = artifacts if artifacts is not None else bundled
+    artifacts = artifacts if artifacts is not None else _store(settings)
     follower: Follower | None = None
     if registry is None:
-        follower = _follow(settings, bundled, log)
+        follower = _follow(settings, log)
         registry = follower.mirror
     pool = Pool()
     executor = Executor(max(1, allowed_cores() // settings.workers))
@@ -153,8 +158,8 @@ def create_app(
     return Edge(app, lane, guard, lifecycle, journal, clock.monotonic)
 
 
-def _follow(settings: Settings, bundled: FolderArtifacts, log: structlog.typing.FilteringBoundLogger) -> Follower:
-    source = _open_registry(settings, bundled)
+def _follow(settings: Settings, log: structlog.typing.FilteringBoundLogger) -> Follower:
+    source = _open_registry(settings)
     source.close()  # until it is started
     return Follower(Mirror(source), source.close, partial(_log_database, log))
 

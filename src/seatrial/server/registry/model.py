@@ -25,12 +25,17 @@ SERVED = frozenset({Stage.STAGING, Stage.PRODUCTION})
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """One version in the registry. `registered_at` is RFC 3339 in UTC; `reason` says why it stands in its stage."""
+    """One version in the registry.
+
+    The model's file has the digest of the manifest, that of its golden answers the digest `golden`. `registered_at` is
+    RFC 3339 in UTC; `reason` says why it stands in its stage.
+    """
 
     name: str
     version: int
     stage: Stage
     manifest: Manifest
+    golden: str
     registered_at: str
     reason: str
 

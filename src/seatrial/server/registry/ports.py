@@ -45,10 +45,10 @@ class Ledger(Registry, Protocol):
 
 
 class Artifacts(Protocol):
-    """The files of a version, found by the digest of its model (`sha256:<hex>`)."""
+    """The files of versions, each found by its digest (`sha256:<hex>`)."""
 
     def model(self, digest: str) -> bytes:
         """The ONNX file; raises `ModelUnusable` where there is none, or its bytes are not those of the digest."""
 
     def golden(self, digest: str) -> Golden:
-        """The golden answers; raises `ModelUnusable` where there are none, or they cannot be read."""
+        """Golden answers; raises `ModelUnusable` where there are none, or they cannot be read."""

@@ -67,7 +67,7 @@ def load_models(
 def load_model(version: ModelVersion, artifacts: Artifacts, load: RuntimeLoader) -> LoadedModel:
     """Load one version, run its golden inputs (which warms it) and compare; raises `ModelUnusable`."""
     manifest = version.manifest
-    golden = artifacts.golden(manifest.digest)
+    golden = artifacts.golden(version.golden)
     runtime = load(artifacts.model(manifest.digest), manifest)
     signature = Signature(manifest)
     arrays = _golden_arrays(signature, golden)
@@ -137,7 +137,7 @@ def describe_model(registry: Registry, pool: Pool, model_id: str) -> dict[str, A
 def golden_of(registry: Registry, artifacts: Artifacts, model_id: str) -> dict[str, Any]:
     """Known inputs and answers of one version; raises `UnknownModel`."""
     version = registry.get(model_id)
-    golden = artifacts.golden(version.manifest.digest)
+    golden = artifacts.golden(version.golden)
     return {
         "model_id": version.model_id,
         "digest": version.manifest.digest,

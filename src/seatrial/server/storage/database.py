@@ -42,6 +42,7 @@ versions = Table(
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("stage", String(16), nullable=False),
     Column("digest", String(71), nullable=False),
+    Column("golden", String(71), nullable=False),
     Column("manifest", Text, nullable=False),
     Column("registered_at", String(32), nullable=False),
     Column("reason", Text, nullable=False),

@@ -8,12 +8,14 @@ from sqlalchemy import Engine
 
 from seatrial.server.core.errors import StorageUnavailable
 from seatrial.server.registry.ledger import Note
-from seatrial.server.registry.model import ModelVersion
+from seatrial.server.registry.model import Stage
 from seatrial.server.storage import schema
+from seatrial.server.storage.artifacts import ContentStore
+from seatrial.server.storage.bundled import REASON, Bundled
 from seatrial.server.storage.database import open_database, sqlite_url
 from seatrial.server.storage.registry import SqlRegistry
 
-BUNDLED = Note("local:seatrial", "bundled")
+BUNDLED = Note("local:seatrial", REASON)
 
 
 def open_registry(url: str | None, data_dir: Path) -> SqlRegistry:
@@ -69,13 +71,26 @@ def upgrade_database(url: str | None, data_dir: Path) -> str:
         engine.dispose()
 
 
-def register_bundled(registry: SqlRegistry, versions: Iterable[ModelVersion]) -> None:
-    """Put in the models that come with the server, where there is no model of that name yet."""
-    names = {version.name for version in registry.versions()}
-    for version in versions:
-        if version.name not in names:
-            with suppress(ValueError):  # another worker was first
-                registry.add(version, BUNDLED)
+def register_bundled(registry: SqlRegistry, store: ContentStore, bundled: Iterable[Bundled]) -> None:
+    """Put in the models that come with the server: files first, then what is not registered yet.
+
+    The first of a name serves. A later release may bring another: that waits in `dev` to be promoted like any other.
+    """
+    known = {(version.name, version.manifest.digest) for version in registry.versions()}
+    for model in bundled:
+        keep_files(store, model)
+        if (model.manifest.name, model.manifest.digest) in known:
+            continue
+        numbers = [version.version for version in registry.versions() if version.name == model.manifest.name]
+        stage = Stage.DEV if numbers else Stage.PRODUCTION
+        with suppress(ValueError):  # another worker was first
+            registry.add(model.as_version(max(numbers, default=0) + 1, stage), BUNDLED)
+
+
+def keep_files(store: ContentStore, model: Bundled) -> None:
+    """Put the files of a bundled model into the store."""
+    for content in (model.model, model.golden):
+        store.put(content)
 
 
 def _engine(url: str | None, data_dir: Path) -> Engine:

@@ -52,6 +52,7 @@ class SqlRegistry:
             "version": version.version,
             "stage": version.stage.value,
             "digest": version.manifest.digest,
+            "golden": version.golden,
             "manifest": orjson.dumps(manifest_as_dict(version.manifest)).decode(),
             "registered_at": version.registered_at,
             "reason": version.reason,
@@ -133,7 +134,15 @@ def _entry(row: Row[Any]) -> Entry:
 
 
 def _version(row: Row[Any]) -> ModelVersion:
-    return ModelVersion(row.name, row.version, Stage(row.stage), _manifest(row.manifest), row.registered_at, row.reason)
+    return ModelVersion(
+        name=row.name,
+        version=row.version,
+        stage=Stage(row.stage),
+        manifest=_manifest(row.manifest),
+        golden=row.golden,
+        registered_at=row.registered_at,
+        reason=row.reason,
+    )
 
 
 @lru_cache(maxsize=256)

@@ -1,4 +1,4 @@
-"""Models in folders; what every store of artifacts does is in tests/ports."""
+"""The models that come with the server, in folders."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.fakes.models import a_manifest, digest_of, echo_golden
 from seatrial.contracts.manifest import manifest_as_dict
 from seatrial.server.core.errors import ModelUnusable
 from seatrial.server.registry.model import Stage
-from seatrial.server.storage.bundled import FolderArtifacts
+from seatrial.server.storage.bundled import read_bundled
 
 ARTIFACT = b"bytes of a model"
 
@@ -23,57 +23,45 @@ def a_folder(parent: Path, name: str = "m", artifact: bytes = ARTIFACT) -> Path:
     return folder
 
 
-def test_bundled_models_enter_in_production(tmp_path: Path) -> None:
-    """Each folder is version 1 of its model, with the reason `bundled` and one time for all."""
+def test_a_folder_is_a_model(tmp_path: Path) -> None:
+    """Its files with their digests, as any version in any stage."""
     folders = [a_folder(tmp_path, name, name.encode()) for name in ("b", "a")]
-    versions = FolderArtifacts(folders).versions()
+    version = next(iter(read_bundled(folders))).as_version(3, Stage.DEV)
 
-    assert [(version.model_id, version.stage, version.reason) for version in versions] == [
-        ("b:1", Stage.PRODUCTION, "bundled"),
-        ("a:1", Stage.PRODUCTION, "bundled"),
-    ]
-    assert len({version.registered_at for version in versions}) == 1
-    assert versions[0].manifest.digest == digest_of(b"b")
+    assert [item.model for item in read_bundled(folders)] == [b"b", b"a"]
+    assert (version.model_id, version.stage, version.reason) == ("b:3", Stage.DEV, "bundled")
+    assert (version.manifest.digest, version.golden) == (digest_of(b"b"), digest_of(echo_golden()))
 
 
-def test_a_changed_model_file_names_both_digests(tmp_path: Path) -> None:
-    """The bytes are hashed at every read, so a file changed later is noticed."""
+def test_a_damaged_model_names_both_digests(tmp_path: Path) -> None:
+    """A file that is not what its manifest states never gets into the store."""
     folder = a_folder(tmp_path)
-    artifacts = FolderArtifacts([folder])
-    assert artifacts.model(digest_of(ARTIFACT)) == ARTIFACT
     (folder / "model.onnx").write_bytes(b"other bytes")
 
     with pytest.raises(ModelUnusable) as caught:
-        artifacts.model(digest_of(ARTIFACT))
+        list(read_bundled([folder]))
     assert str(caught.value) == (
-        f"The model file has the digest {digest_of(b'other bytes')}, its manifest states {digest_of(ARTIFACT)}."
+        f"The bundled model m is damaged: its file has the digest {digest_of(b'other bytes')}, "
+        f"its manifest states {digest_of(ARTIFACT)}."
     )
 
 
-def test_golden_answers_are_read_from_the_file_that_the_manifest_names(tmp_path: Path) -> None:
+def test_golden_answers_are_in_the_file_that_the_manifest_names(tmp_path: Path) -> None:
     """A manifest may call its golden file otherwise."""
     folder = a_folder(tmp_path)
     manifest = json.loads((folder / "manifest.json").read_text()) | {"golden": "answers.json"}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder / "answers.json").write_bytes(echo_golden(7.0))
 
-    assert FolderArtifacts([folder]).golden(digest_of(ARTIFACT)).cases[0].output == (7.0,)
+    assert [item.golden for item in read_bundled([folder])] == [echo_golden(7.0)]
 
 
-def test_a_missing_golden_file_makes_a_model_unusable(tmp_path: Path) -> None:
-    """It is the model's failure, not the server's, and tells no path."""
+@pytest.mark.parametrize("name", ["golden.json", "model.onnx", "manifest.json"])
+def test_a_missing_file_is_told(tmp_path: Path, name: str) -> None:
+    """Of which model, and without a path."""
     folder = a_folder(tmp_path)
-    (folder / "golden.json").unlink()
+    (folder / name).unlink()
 
-    with pytest.raises(ModelUnusable, match="The golden answers cannot be read") as caught:
-        FolderArtifacts([folder]).golden(digest_of(ARTIFACT))
+    with pytest.raises(ModelUnusable, match="The bundled model m cannot be read: No such file") as caught:
+        list(read_bundled([folder]))
     assert str(tmp_path) not in str(caught.value)
-
-
-def test_a_missing_model_file_makes_a_model_unusable(tmp_path: Path) -> None:
-    """It is the model's failure, not the server's."""
-    folder = a_folder(tmp_path)
-    (folder / "model.onnx").unlink()
-
-    with pytest.raises(ModelUnusable):
-        FolderArtifacts([folder]).model(digest_of(ARTIFACT))

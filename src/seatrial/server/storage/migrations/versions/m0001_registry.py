@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("stage", sa.String(16), nullable=False),
         sa.Column("digest", sa.String(71), nullable=False),
+        sa.Column("golden", sa.String(71), nullable=False),
         sa.Column("manifest", sa.Text, nullable=False),
         sa.Column("registered_at", sa.String(32), nullable=False),
         sa.Column("reason", sa.Text, nullable=False),

@@ -1,0 +1,99 @@
+"""Files under the digest of their content: written once, whole, and hashed again whenever they are read."""
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from seatrial.contracts.golden import Golden, parse_golden
+from seatrial.contracts.problem import pointer
+from seatrial.server.core.errors import ModelUnusable
+
+STAGING = "staging"
+
+
+def digest_of(content: bytes) -> str:
+    """`sha256:<hex>` of a file."""
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+class ContentStore:
+    """Implements `registry.ports.Artifacts` over a folder; lives as long as the server.
+
+    A file is written beside its place, brought to disk and moved there, and the folder brought to disk: whenever the
+    power fails, it is there whole or not at all. What a crash leaves in `staging` is nobody's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, content: bytes) -> str:
+        """Keep a file, and its digest; raises `OSError` where that cannot be done. One that is there stays."""
+        digest = digest_of(content)
+        path = self._path(digest)
+        if path.exists():
+            return digest
+        staging = self._folder / STAGING
+        for folder in (staging, path.parent):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = staging / f"{os.getpid()}.{secrets.token_hex(8)}"
+        try:
+            with draft.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+        for folder in (path.parent, self._folder):
+            _to_disk(folder)
+        return digest
+
+    def model(self, digest: str) -> bytes:
+        """See `Artifacts.model`."""
+        return self._read(digest, "model file")
+
+    def golden(self, digest: str) -> Golden:
+        """See `Artifacts.golden`."""
+        return read_golden(self._read(digest, "golden file"))
+
+    def _read(self, digest: str, what: str) -> bytes:
+        try:
+            content = self._path(digest).read_bytes()
+        except FileNotFoundError as error:
+            raise ModelUnusable(f"There is no {what} of the digest {digest} here.") from error
+        except OSError as error:
+            raise ModelUnusable(f"The {what} cannot be read: {error.strerror}.") from error
+        return require(content, digest, what)
+
+    def _path(self, digest: str) -> Path:
+        name = digest.removeprefix("sha256:")
+        return self._folder / name[:2] / name
+
+
+def require(content: bytes, digest: str, what: str) -> bytes:
+    """The content, if it is that of the digest; raises `ModelUnusable` where a byte of it was changed."""
+    actual = digest_of(content)
+    if actual != digest:
+        raise ModelUnusable(f"The {what} on disk has the digest {actual}, and should have {digest}.")
+    return content
+
+
+def read_golden(content: bytes) -> Golden:
+    """Golden answers; raises `ModelUnusable` where they cannot be read."""
+    try:
+        return parse_golden(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = pointer(*first["loc"])
+        raise ModelUnusable(f"The golden answers cannot be read: {place or 'the file'}: {first['msg']}.") from error
+
+
+def _to_disk(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

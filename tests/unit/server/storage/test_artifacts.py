@@ -1,0 +1,62 @@
+"""Files under the digest of their content; what every store does is in tests/ports."""
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.fakes.models import digest_of
+
+from seatrial.server.core.errors import ModelUnusable
+from seatrial.server.storage.artifacts import STAGING, ContentStore
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_file_lies_under_its_digest(tmp_path: Path) -> None:
+    """Once, however often it is put; nothing is left beside it."""
+    store = ContentStore(tmp_path / "artifacts")
+    name = digest_of(b"x").removeprefix("sha256:")
+
+    assert [store.put(b"x"), store.put(b"x")] == [digest_of(b"x")] * 2
+    assert files(tmp_path / "artifacts") == [f"{name[:2]}/{name}"]
+    assert store.model(digest_of(b"x")) == b"x"
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full when it should be brought there: no half file, and the next try is whole."""
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    store = ContentStore(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            store.put(b"x" * 1000)
+
+    assert files(tmp_path) == []
+    assert store.model(store.put(b"x" * 1000)) == b"x" * 1000
+
+
+def test_a_flipped_bit_is_noticed_at_every_read(tmp_path: Path) -> None:
+    """Both digests are named."""
+    store = ContentStore(tmp_path)
+    digest = store.put(b"abc")
+    (path,) = [path for path in tmp_path.rglob("*") if path.is_file()]
+    path.write_bytes(b"abb")
+
+    with pytest.raises(ModelUnusable) as caught:
+        store.model(digest)
+    assert str(caught.value) == f"The model file on disk has the digest {digest_of(b'abb')}, and should have {digest}."
+
+
+def test_what_a_crash_left_is_nobodys(tmp_path: Path) -> None:
+    """A half file in staging is never read as one that was kept."""
+    store = ContentStore(tmp_path)
+    store.put(b"whole")
+    (tmp_path / STAGING / "1.half").write_bytes(b"ha")
+
+    with pytest.raises(ModelUnusable, match="There is no model file of the digest"):
+        store.model(digest_of(b"ha"))
