@@ -4,13 +4,22 @@ import json
 import sqlite3
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.fakes.postgres import postgres_server
 from tests.live import PYTHON, ServerProcess, environment, until
 
+from seatrial.server.registry.ledger import Note
+from seatrial.server.registry.lifecycle import promote
+from seatrial.server.registry.model import Stage
+from seatrial.server.storage.opening import open_registry
+
 pytestmark = pytest.mark.e2e
+ROOT = Path(__file__).resolve().parents[2]
 StartServer = Callable[..., ServerProcess]
 DENVER = {"data": [39.7, -105, 2050, "A1B"]}
 
@@ -67,6 +76,59 @@ def test_a_model_is_shown_with_its_manifest(start_server: StartServer, tmp_path:
 
     assert (shown["model_id"], shown["manifest"]["task"]) == ("digits:1", "classification")
     assert (nobody.returncode, nobody.stderr) == (2, "seatrial: There is no model 'nobody:1'.\n")
+
+
+def promote_another(folder: Path) -> None:
+    """A second version of digits, of the same files, into production: as the gate will do it."""
+    with closing(open_registry(None, folder / "data")) as registry:
+        first = registry.get("digits:1")
+        registry.add(replace(first, version=2, stage=Stage.STAGING), Note("local:test", "the same again"))
+        registry.change("digits", lambda stages, _: promote(stages, 2, Stage.PRODUCTION), Note("local:test", "better"))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_running_servers_follow_the_ledger(start_server: StartServer, tmp_path: Path, workers: int) -> None:
+    """A promotion and a rollback by another process: every worker serves the version in production, and none fails."""
+    server = start_server("--workers", str(workers), workers=workers)
+    digit = json.loads((ROOT / "docs" / "tutorial" / "digit.json").read_bytes())
+    answers: list[tuple[int, str]] = []
+
+    def served() -> set[str]:
+        with ThreadPoolExecutor(4) as threads:
+            asked = list(threads.map(lambda _: server.http.post(f"{server.url}/predict", json=digit), range(16)))
+        answers.extend((answer.status_code, answer.json().get("model_id", "")) for answer in asked)
+        return {model_id for _, model_id in answers[-16:]}
+
+    assert served() == {"digits:1"}
+    promote_another(tmp_path)
+    until(lambda: served() == {"digits:2"}, "all workers serve the new version")
+    done = seatrial(tmp_path, "models", "rollback", "digits", "--reason", "it was slow")
+    until(lambda: served() == {"digits:1"}, "all workers are back")
+
+    assert done.stdout == "digits:2  production -> staging\ndigits:1  archived -> production\n"
+    assert {status for status, _ in answers} == {200}
+    assert server.ready() == 200
+    again = seatrial(tmp_path, "models", "rollback", "digits", "--reason", "further")
+    assert (again.returncode, again.stderr) == (1, "seatrial: No version was in production before version 1.\n")
+
+
+def test_what_is_put_aside_is_not_served(start_server: StartServer, tmp_path: Path) -> None:
+    """Staging answers by its id until it is archived; production cannot be."""
+    server = start_server()
+    promote_another(tmp_path)
+    seatrial(tmp_path, "models", "rollback", "digits", "--reason", "it was slow")
+
+    def asked(model_id: str) -> int:
+        return server.http.post(f"{server.url}/predict", json={**DENVER, "model_id": model_id}).status_code
+
+    until(lambda: asked("digits:2") == 422, "the version in staging answers: that this is no image")
+    done = seatrial(tmp_path, "models", "archive", "digits:2", "--reason", "slow")
+    refused = seatrial(tmp_path, "models", "archive", "digits:1")
+    until(lambda: asked("digits:2") == 409, "it is not served any more")
+
+    assert (done.returncode, done.stdout) == (0, "digits:2  staging -> archived\n")
+    assert (refused.returncode, "promote another, or roll back" in refused.stderr) == (1, True)
+    assert seatrial(tmp_path, "models", "archive", "digits:7").returncode == 2
 
 
 @pytest.mark.proves("R1")

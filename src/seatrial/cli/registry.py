@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from seatrial.server.registry.ledger import Entry
     from seatrial.server.registry.model import ModelVersion
+    from seatrial.server.registry.ports import Decide
     from seatrial.server.storage.registry import SqlRegistry
 
 USAGE_ERROR, FAILED, UNAVAILABLE = 2, 1, 3
@@ -94,6 +95,49 @@ def history(
         typer.echo("The ledger is whole: nothing was edited or dropped.", err=as_json)
 
 
+@models.command()
+def rollback(
+    name: Annotated[str, typer.Argument(help="A model's name, such as digits.")],
+    reason: Annotated[str, typer.Option(help="Why; it stands in the ledger.")],
+    data_dir: DataDir = None,
+    database_url: Database = None,
+) -> None:
+    """Return to the version that was in production before; the one that is becomes staging."""
+    from seatrial.server.registry import lifecycle
+
+    _change(name, lifecycle.roll_back, reason, (data_dir, database_url))
+
+
+@models.command()
+def archive(
+    model_id: Annotated[str, typer.Argument(help="name:version, such as digits:2.")],
+    reason: Annotated[str, typer.Option(help="Why; it stands in the ledger.")] = "",
+    data_dir: DataDir = None,
+    database_url: Database = None,
+) -> None:
+    """Put a version aside: it is not loaded any more. The one in production cannot be."""
+    from seatrial.server.registry import lifecycle
+    from seatrial.server.registry.model import parse_model_id
+
+    with _faults():
+        name, version = parse_model_id(model_id)
+    _change(name, lambda stages, _: lifecycle.archive(stages, version), reason, (data_dir, database_url))
+
+
+def _change(name: str, decide: "Decide", reason: str, place: tuple[Path | None, str | None]) -> None:
+    """Change the stages of a name's versions, and print what became of them."""
+    import getpass
+
+    from seatrial.server.registry.ledger import Note
+
+    with _registry(*place) as registry:
+        entries = registry.change(name, decide, Note(f"local:{getpass.getuser()}", reason))
+    for entry in entries:
+        typer.echo(f"{entry.name}:{entry.version}  {entry.before} -> {entry.after}")
+    if not entries:
+        typer.echo("Nothing to do.")
+
+
 @db.command()
 def check(data_dir: DataDir = None, database_url: Database = None) -> None:
     """Say which schema the database has; exit code 1 where it is not this server's."""
@@ -126,12 +170,14 @@ def _registry(data_dir: Path | None, database_url: str | None) -> Iterator["SqlR
 
 @contextmanager
 def _faults() -> Iterator[None]:
-    from seatrial.server.core.errors import StorageUnavailable, UnknownModel
+    from seatrial.server.core.errors import StageConflict, StorageUnavailable, UnknownModel
 
     try:
         yield
     except UnknownModel as error:
         _stop(str(error), USAGE_ERROR)
+    except StageConflict as error:
+        _stop(str(error), FAILED)
     except (StorageUnavailable, ValueError, OSError) as error:
         _stop(str(error), UNAVAILABLE)
 

@@ -106,12 +106,18 @@ def create_app(
     metrics = Metrics(seatrial.__version__, clock.monotonic, _later)
     guard = _guard(settings)
 
+    def swap() -> None:
+        """Load what the registry says beside what is served, then serve that; who is being answered notices nothing."""
+        told = partial(_log_model, log)
+        pool.swap(load_models(registry, artifacts, load, settings.default_models, told, pool.snapshot))
+        metrics.serving(pool.snapshot)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if follower:
-            await follower.start()
-        pool.swap(load_models(registry, artifacts, load, settings.default_models, partial(_log_model, log)))
-        metrics.serving(pool.snapshot)
+            await follower.start(swap)
+        else:
+            swap()
         models = sorted(pool.snapshot.by_id)
         on_start(lifecycle, models)
         log.info("serving", url=url, models=models)

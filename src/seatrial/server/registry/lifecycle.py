@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from seatrial.server.core.errors import StageConflict
+from seatrial.server.core.errors import StageConflict, UnknownModel
 from seatrial.server.registry.ledger import Action, Change, Entry
 from seatrial.server.registry.model import Stage
 
@@ -38,7 +38,7 @@ def promote(stages: Stages, version: int, to: Stage) -> tuple[Move, ...]:
 
     None where it stands there already. Raises `StageConflict` where the table has no such step.
     """
-    before = stages[version]
+    before = _stage_of(stages, version)
     if before is to:
         return ()
     if to not in {Stage.STAGING, Stage.PRODUCTION} or to not in NEXT[before]:
@@ -52,7 +52,7 @@ def promote(stages: Stages, version: int, to: Stage) -> tuple[Move, ...]:
 
 def archive(stages: Stages, version: int) -> tuple[Move, ...]:
     """Put a version aside; none where it is already. Raises `StageConflict` for the one in production."""
-    before = stages[version]
+    before = _stage_of(stages, version)
     if before is Stage.ARCHIVED:
         return ()
     if Stage.ARCHIVED not in NEXT[before]:
@@ -75,6 +75,12 @@ def roll_back(stages: Stages, history: Sequence[Entry]) -> tuple[Move, ...]:
         Move(current, Stage.PRODUCTION, Stage.STAGING, "rollback"),
         Move(previous, stages[previous], Stage.PRODUCTION, "rollback"),
     )
+
+
+def _stage_of(stages: Stages, version: int) -> Stage:
+    if version not in stages:
+        raise UnknownModel(f"There is no version {version} of this model; there are {', '.join(map(str, stages))}.")
+    return stages[version]
 
 
 def production(stages: Stages) -> int | None:

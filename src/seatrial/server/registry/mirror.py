@@ -24,8 +24,12 @@ class Mirror:
         """For everybody: `ok`, or `unavailable`. The fault, which may name hosts, is for the log."""
         return LOST if self.fault else WELL
 
-    def refresh(self) -> None:
-        """Follow the source; called in a thread. Where that cannot be read the copy stays, and `fault` says why."""
+    def refresh(self) -> bool:
+        """Follow the source, and whether something changed; called in a thread.
+
+        Where the source cannot be read the copy stays, and `fault` says why.
+        """
+        before = self._head
         try:
             head = self._source.head()
             if head != self._head:
@@ -34,6 +38,7 @@ class Mirror:
             self.fault = ""
         except StorageUnavailable as error:
             self.fault = str(error)
+        return self._head != before
 
     def versions(self) -> Sequence[ModelVersion]:
         """Every version, by name, then by version."""

@@ -22,12 +22,14 @@ class Follower:
         self.mirror = mirror
         self._close = close
         self._say = say
+        self._changed: Callable[[], None] = lambda: None
         self._stopped = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Read the registry, and go on following it."""
-        await asyncio.to_thread(self.mirror.refresh)
+    async def start(self, changed: Callable[[], None]) -> None:
+        """Read the registry and go on following it; `changed` is called in a thread, now and after every change."""
+        self._changed = changed
+        await asyncio.to_thread(self._look, first=True)
         self._task = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
@@ -42,9 +44,14 @@ class Follower:
             try:
                 await asyncio.wait_for(self._stopped.wait(), FOLLOW_SECONDS)
             except TimeoutError:
-                before = self.mirror.fault
-                await asyncio.to_thread(self.mirror.refresh)
-                self._tell(before)
+                await asyncio.to_thread(self._look)
+
+    def _look(self, *, first: bool = False) -> None:
+        before = self.mirror.fault
+        if self.mirror.refresh() or first:
+            self._changed()
+        if not first:
+            self._tell(before)
 
     def _tell(self, before: str) -> None:
         if self.mirror.fault and not before:

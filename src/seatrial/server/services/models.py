@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ INLINE_SECONDS = 0.002
 """An example that takes less than this is run in the event loop; a longer one would hold up the others."""
 
 WARMUP_RUNS = 5
+NOTHING_LOADED = Snapshot()
 
 
 def load_models(
@@ -31,30 +32,39 @@ def load_models(
     load: RuntimeLoader,
     default_models: Sequence[str],
     log: Callable[[str, str, str], None],
+    before: Snapshot = NOTHING_LOADED,
 ) -> Snapshot:
     """Load, warm and verify every version that is to be served. One that fails does not stop the others.
+
+    What is in memory stays as it is. Where a new production version fails, the one before goes on serving its name.
 
     Args:
         registry: the versions.
         artifacts: their files.
         load: makes a runtime from a file.
         default_models: names, in the order in which they answer inputs that name no model.
-        log: hears (event, model_id, detail) of each.
+        log: hears (event, model_id, detail) of each that is loaded, or fails.
+        before: what this worker serves so far.
     """
     loaded: dict[str, LoadedModel] = {}
     failures: dict[str, str] = {}
-    stages: dict[str, Stage] = {}
-    for version in registry.versions():
-        if version.stage not in SERVED:
-            continue
-        stages[version.model_id] = version.stage
+    production: dict[str, LoadedModel] = {}
+    for version in (version for version in registry.versions() if version.stage in SERVED):
+        known = before.by_id.get(version.model_id)
         try:
-            loaded[version.model_id] = load_model(version, artifacts, load)
-            log("model_ready", version.model_id, version.stage)
+            model = known or load_model(version, artifacts, load)
         except SeatrialError as error:
             failures[version.model_id] = str(error)
             log("model_failed", version.model_id, str(error))
-    production = {m.name: m for m in loaded.values() if stages[m.model_id] is Stage.PRODUCTION}
+            continue
+        loaded[version.model_id] = model
+        if version.stage is Stage.PRODUCTION:
+            production[version.name] = model
+        if not known:
+            log("model_ready", version.model_id, version.stage)
+    for name in _without_production(registry, production):
+        if name in before.production:
+            production[name] = before.production[name]
     return Snapshot(
         by_id=loaded,
         production=production,
@@ -62,6 +72,12 @@ def load_models(
         others=tuple(model for name, model in sorted(production.items()) if name not in default_models),
         failures=failures,
     )
+
+
+def _without_production(registry: Registry, production: Mapping[str, LoadedModel]) -> set[str]:
+    """The names whose production version could not be loaded."""
+    wanted = {version.name for version in registry.versions() if version.stage is Stage.PRODUCTION}
+    return wanted - production.keys()
 
 
 def load_model(version: ModelVersion, artifacts: Artifacts, load: RuntimeLoader) -> LoadedModel:

@@ -1,10 +1,10 @@
 """Stages and the steps between them, as a table."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from seatrial.server.core.errors import StageConflict
+from seatrial.server.core.errors import StageConflict, UnknownModel
 from seatrial.server.registry.ledger import Entry, Head, Note, following
 from seatrial.server.registry.lifecycle import NEXT, Move, archive, before_in_production, promote, roll_back
 from seatrial.server.registry.model import Stage
@@ -128,3 +128,10 @@ def test_without_production_there_is_nothing_to_roll_back() -> None:
     """It says so."""
     with pytest.raises(StageConflict, match="No version is in production"):
         roll_back({1: STAGING}, [])
+
+
+@pytest.mark.parametrize("change", [lambda: promote({1: DEV}, 2, STAGING), lambda: archive({1: DEV}, 2)])
+def test_a_version_that_is_not_there_cannot_be_moved(change: Callable[[], object]) -> None:
+    """It names those that are."""
+    with pytest.raises(UnknownModel, match="There is no version 2 of this model; there are 1"):
+        change()

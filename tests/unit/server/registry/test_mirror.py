@@ -38,8 +38,7 @@ def test_it_follows_the_source() -> None:
     mirror = Mirror(source)
     assert (mirror.versions(), mirror.state) == ([], LOST)
 
-    mirror.refresh()
-    mirror.refresh()
+    assert (mirror.refresh(), mirror.refresh()) == (True, False)
     assert ([item.model_id for item in mirror.versions()], source.reads, mirror.state) == (["echo:1"], 1, WELL)
     source.add(a_version(a_manifest(name="other")), NOTE)
     mirror.refresh()

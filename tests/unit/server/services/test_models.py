@@ -94,6 +94,31 @@ def test_a_model_that_fails_does_not_stop_the_others(files: tuple[bytes, bytes],
         load_model(a_version(B), artifacts, load_echo)
 
 
+def test_what_is_in_memory_stays_while_the_rest_is_loaded() -> None:
+    """A new version comes beside it; the one that is archived goes; nothing is loaded twice."""
+    before, _ = loaded(a_version(A, 1), a_version(B, 1))
+    registry = MemoryRegistry([a_version(A, 1, Stage.ARCHIVED), a_version(A, 2), a_version(B, 1)])
+    events: list[str] = []
+    after = load_models(
+        registry, artifacts_of(A, B), load_echo, ("a",), lambda _, model_id, __: events.append(model_id), before
+    )
+
+    assert (set(after.by_id), events) == ({"a:2", "b:1"}, ["a:2"])
+    assert after.by_id["b:1"] is before.by_id["b:1"]
+    assert (after.production["a"].model_id, after.defaults[0].model_id) == ("a:2", "a:2")
+
+
+def test_where_a_new_production_version_fails_the_old_one_goes_on() -> None:
+    """By its name, and for inputs that name no model; readiness tells the failure."""
+    before, _ = loaded(a_version(A, 1), defaults=("a",))
+    broken = a_version(a_manifest(name="a", artifact=b"other"), 2)
+    registry = MemoryRegistry([a_version(A, 1, Stage.ARCHIVED), broken])
+    after = load_models(registry, artifacts_of(A), load_echo, ("a",), lambda *_: None, before)
+
+    assert (after.production["a"], after.defaults) == (before.production["a"], (before.production["a"],))
+    assert (set(after.by_id), set(after.failures)) == (set(), {"a:2"})
+
+
 def test_golden_outputs_of_different_lengths_fail_one_model_only() -> None:
     """A golden file whose cases disagree is the model's failure, not the server's."""
     artifacts = artifacts_of(A, B)
