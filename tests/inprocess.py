@@ -11,7 +11,7 @@ import httpx2
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message
 
-from seatrial.server.app import create_app
+from seatrial.server.app import create_app, prepare
 from seatrial.server.settings import Settings
 
 ORIGIN = "http://127.0.0.1:8000"
@@ -27,7 +27,9 @@ def caller(app: ASGIApp, *, origin: str = ORIGIN, peer: tuple[str, int] = LOOPBA
 @contextmanager
 def serving(data_dir: Path, *, setting: dict[str, Any] | None = None, **overrides: object) -> Iterator[TestClient]:
     """A started server and a loopback caller; `setting` are settings, `overrides` go to `create_app`."""
-    app = create_app(Settings(data_dir=data_dir, **(setting or {})), **cast("dict[str, Any]", overrides))
+    settings = Settings(data_dir=data_dir, **(setting or {}))
+    prepare(settings)
+    app = create_app(settings, **cast("dict[str, Any]", overrides))
     with caller(app) as client:
         yield client
 

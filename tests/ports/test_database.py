@@ -21,7 +21,13 @@ from seatrial.server.storage import schema
 from seatrial.server.storage.artifacts import ContentStore
 from seatrial.server.storage.bundled import Bundled
 from seatrial.server.storage.database import metadata, open_database
-from seatrial.server.storage.opening import open_registry, register_bundled
+from seatrial.server.storage.opening import (
+    open_registry,
+    prepare_registry,
+    register_bundled,
+    schema_of,
+    upgrade_database,
+)
 from seatrial.server.storage.registry import SqlRegistry
 
 NOTE = Note("local:someone", "because")
@@ -41,7 +47,12 @@ def test_the_steps_lead_to_the_schema_that_the_code_has(database_url: str) -> No
     engine.dispose()
 
 
-@pytest.mark.parametrize("statement", ["UPDATE ledger SET why = 'x'", "DELETE FROM ledger"])
+AGAIN = "SELECT number, name, version, action, before, after, at, who, 'x', proof, gate, previous, digest FROM ledger"
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE ledger SET why = 'x'", "DELETE FROM ledger", f"REPLACE INTO ledger {AGAIN}"]
+)
 def test_the_ledger_is_append_only(database_url: str, statement: str) -> None:
     """Whoever asks: the database itself refuses."""
     engine = open_database(database_url)
@@ -49,7 +60,10 @@ def test_the_ledger_is_append_only(database_url: str, statement: str) -> None:
     registry = SqlRegistry(engine)
     registry.add(a_version(a_manifest()), NOTE)
 
-    with pytest.raises(DBAPIError, match="the ledger is append-only"), engine.begin() as connection:
+    if statement.startswith("REPLACE") and engine.dialect.name != "sqlite":
+        statement = f"INSERT INTO ledger {AGAIN}"  # PostgreSQL has no other word for it
+    expected = "the ledger is append-only|duplicate key value"
+    with pytest.raises(DBAPIError, match=expected), engine.begin() as connection:
         connection.execute(text(statement))
     assert list(faults(registry.history(), registry.head())) == []
     engine.dispose()
@@ -95,16 +109,50 @@ def test_fifty_writers_in_two_processes_all_write(database_url: str) -> None:
     engine.dispose()
 
 
-def test_sqlite_is_brought_to_the_schema_and_a_copy_is_kept(tmp_path: Path) -> None:
-    """Of a file that held something; one of a newer release is left alone."""
-    open_registry(None, tmp_path).close()
-    assert [path.name for path in tmp_path.iterdir()] == ["seatrial.db"]
+def test_sqlite_is_brought_to_the_schema(tmp_path: Path) -> None:
+    """Where there is none it is made, for its owner only; one of a newer release is left alone."""
+    prepare_registry(None, tmp_path).close()
+    path = tmp_path / "seatrial.db"
+    assert ([file.name for file in tmp_path.iterdir()], path.stat().st_mode & 0o777) == ([path.name], 0o600)
 
-    with sqlite3.connect(tmp_path / "seatrial.db") as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.close()
-    with pytest.raises(StorageUnavailable, match="has the schema 9999, which is newer than this server"):
-        open_registry(None, tmp_path)
+    for use in (prepare_registry, open_registry, upgrade_database):
+        with pytest.raises(StorageUnavailable, match="has the schema 9999, which is newer than this server"):
+            use(None, tmp_path)
+
+
+def test_a_copy_is_kept_of_what_is_changed(tmp_path: Path) -> None:
+    """A database with the schema that it had, and what was in it."""
+    with closing(prepare_registry(None, tmp_path)) as registry:
+        registry.add(a_version(a_manifest()), NOTE)
+    engine = open_database(f"sqlite:///{tmp_path / 'seatrial.db'}")
+    schema.downgrade(engine, "base")
+    engine.dispose()
+    (copy,) = tmp_path.glob("seatrial.db.*.bak")
+    kept = open_database(f"sqlite:///{copy}")
+
+    assert (schema.current(kept), len(SqlRegistry(kept).versions())) == (schema.head(), 1)
+    kept.dispose()
+
+
+def test_who_only_reads_makes_nothing(tmp_path: Path) -> None:
+    """Neither a folder nor a file nor a schema; the text says what to do."""
+    for use in (open_registry, schema_of):
+        with pytest.raises(StorageUnavailable, match=r"There is no database in .*: start `seatrial serve`"):
+            use(None, tmp_path / "typo")
+    assert list(tmp_path.iterdir()) == []
+
+
+def upgrade(url: str) -> str:
+    return upgrade_database(url, Path())
+
+
+def test_two_who_upgrade_at_once_both_succeed(postgres: Postgres) -> None:
+    """One after the other."""
+    url = postgres.new_database()
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(upgrade, [url] * 4)) == [schema.head()] * 4
 
 
 @pytest.mark.proves("R7")
@@ -112,8 +160,9 @@ def test_postgresql_is_the_operators_to_upgrade(postgres: Postgres, tmp_path: Pa
     """Several servers may use it, of two releases: nothing is changed by the start of one."""
     url = postgres.new_database()
 
-    with pytest.raises(StorageUnavailable, match=r"has the schema none, this server needs .*`seatrial db upgrade`"):
-        open_registry(url, tmp_path)
+    for use in (prepare_registry, open_registry):
+        with pytest.raises(StorageUnavailable, match=r"has the schema none, this server needs .*`seatrial db upgrade`"):
+            use(url, tmp_path)
     engine = open_database(url)
     assert schema.current(engine) == schema.NONE
     schema.upgrade(engine)
@@ -130,7 +179,7 @@ def test_bundled_models_come_in_once(tmp_path: Path) -> None:
     """The first of a name serves; another of a later release waits in dev, and the files of both are kept."""
     first, later = [bundled("a", b"a1"), bundled("b", b"b1")], [bundled("a", b"a2"), bundled("b", b"b1")]
     store = ContentStore(tmp_path / "artifacts")
-    with closing(open_registry(None, tmp_path)) as registry:
+    with closing(prepare_registry(None, tmp_path)) as registry:
         for release in (first, first, later, later, first):
             register_bundled(registry, store, release)
 
@@ -146,11 +195,22 @@ def test_bundled_models_come_in_once(tmp_path: Path) -> None:
             assert len(store.golden(version.golden).cases) == 1
 
 
-@pytest.mark.parametrize("url", ["mysql://x/y", "nothing", "sqlite"])
+@pytest.mark.parametrize(
+    "url", ["mysql://x/y", "nothing", "sqlite", "sqlite://", "sqlite:///:memory:", "postgresql://x:port/y", ""]
+)
 def test_what_is_no_database_of_ours_is_refused(url: str) -> None:
-    """It says what is."""
-    with pytest.raises(ValueError, match="a database is sqlite:///path or postgresql://user@host/name"):
+    """It says what is, and does not repeat what came, which may hold a password."""
+    with pytest.raises(StorageUnavailable) as caught:
         open_database(url)
+    assert str(caught.value) == "SEATRIAL_DATABASE_URL: expected sqlite:///path or postgresql://user@host/name."
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    """Not a traceback."""
+    (tmp_path / "seatrial.db").write_bytes(b"anything else" * 1000)
+
+    with pytest.raises(StorageUnavailable, match="The database cannot be used now: file is not a database"):
+        prepare_registry(None, tmp_path)
 
 
 def test_a_database_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`seatrial models` and `seatrial db`: what the operator sees of the registry, in the database of a deployment."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -42,7 +43,7 @@ def list_models(
     elif not versions:
         typer.echo("No models yet: `seatrial serve` registers those that come with it.")
     else:
-        names = ("model_id", "stage", "since", "reason", "digest")
+        names = ("model_id", "stage", "registered", "reason", "digest")
         rows = ((v.model_id, str(v.stage), v.registered_at, v.reason, v.manifest.digest[:19]) for v in versions)
         _print_table(names, rows)
 
@@ -80,10 +81,11 @@ def history(
     from seatrial.server.registry.ledger import faults
 
     with _registry(data_dir, database_url) as registry:
-        entries = registry.history(name)
-        if name and not entries:
-            _stop(f"There is no model '{name}'.", USAGE_ERROR)
-        found = list(faults(registry.history(), registry.head())) if verify else []
+        everything, head = registry.whole()
+    entries = [entry for entry in everything if name in {None, entry.name}]
+    if name and not entries:
+        _stop(f"There is no model '{name}'.", USAGE_ERROR)
+    found = list(faults(everything, head)) if verify else []
     if as_json:
         _print_json([_line(entry) for entry in entries])
     else:
@@ -126,16 +128,25 @@ def archive(
 
 def _change(name: str, decide: "Decide", reason: str, place: tuple[Path | None, str | None]) -> None:
     """Change the stages of a name's versions, and print what became of them."""
-    import getpass
-
     from seatrial.server.registry.ledger import Note
 
+    why = reason.encode("utf-8", "replace").decode()  # a terminal may send what is no text
     with _registry(*place) as registry:
-        entries = registry.change(name, decide, Note(f"local:{getpass.getuser()}", reason))
+        entries = registry.change(name, decide, Note(f"local:{_user()}", why))
     for entry in entries:
         typer.echo(f"{entry.name}:{entry.version}  {entry.before} -> {entry.after}")
     if not entries:
         typer.echo("Nothing to do.")
+
+
+def _user() -> str:
+    """Whose process this is: the environment, which says so too, can be set to anything."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # as in a container that runs under any number
+        return f"uid-{os.getuid()}"
 
 
 @db.command()

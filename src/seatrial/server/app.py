@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 
 import structlog
@@ -37,8 +37,7 @@ from seatrial.server.settings import Settings
 from seatrial.server.storage.admin_token import admin_token
 from seatrial.server.storage.artifacts import ContentStore
 from seatrial.server.storage.bundled import read_bundled
-from seatrial.server.storage.opening import open_registry, register_bundled
-from seatrial.server.storage.registry import SqlRegistry
+from seatrial.server.storage.opening import prepare_registry, reach_registry, register_bundled
 from seatrial.server.telemetry.metrics import Metrics
 
 DRAIN_SECONDS = 5.0
@@ -61,13 +60,10 @@ def prepare(settings: Settings) -> None:
         ModelUnusable: a bundled model is damaged.
     """
     admin_token(settings.data_dir)
-    _open_registry(settings).close()
-
-
-def _open_registry(settings: Settings) -> SqlRegistry:
-    registry = open_registry(settings.database_url, settings.data_dir)
-    register_bundled(registry, _store(settings), read_bundled(zoo.folders()))
-    return registry
+    store = _store(settings)
+    store.sweep()
+    with closing(prepare_registry(settings.database_url, settings.data_dir)) as registry:
+        register_bundled(registry, store, read_bundled(zoo.folders()))
 
 
 def _store(settings: Settings) -> ContentStore:
@@ -106,26 +102,27 @@ def create_app(
     metrics = Metrics(seatrial.__version__, clock.monotonic, _later)
     guard = _guard(settings)
 
-    def swap() -> None:
+    def serve(current: Registry) -> bool:
         """Load what the registry says beside what is served, then serve that; who is being answered notices nothing."""
         told = partial(_log_model, log)
-        pool.swap(load_models(registry, artifacts, load, settings.default_models, told, pool.snapshot))
+        pool.swap(load_models(current, artifacts, load, settings.default_models, told, pool.snapshot))
         metrics.serving(pool.snapshot)
+        return not pool.snapshot.failures
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if follower:
-            await follower.start(swap)
+            await follower.start(serve)
         else:
-            swap()
+            serve(registry)
         models = sorted(pool.snapshot.by_id)
         on_start(lifecycle, models)
         log.info("serving", url=url, models=models)
         yield
         lifecycle.draining = True
+        executor.close()
         if follower:
             await follower.stop()
-        executor.close()
         log.info("stopped")
 
     app = openapi.DocumentedAPI(
@@ -165,9 +162,10 @@ def create_app(
 
 
 def _follow(settings: Settings, log: structlog.typing.FilteringBoundLogger) -> Follower:
-    source = _open_registry(settings)
-    source.close()  # until it is started
-    return Follower(Mirror(source), source.close, partial(_log_database, log))
+    """Of what `prepare` has made: a worker that comes back while the database is gone waits for it."""
+    source = reach_registry(settings.database_url, settings.data_dir)
+    mirror = Mirror(source, clock.monotonic)
+    return Follower(mirror, source.close, partial(_log_database, log), clock.monotonic)
 
 
 def _log_database(log: structlog.typing.FilteringBoundLogger, event: str, detail: str) -> None:

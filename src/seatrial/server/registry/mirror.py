@@ -1,44 +1,23 @@
 """A copy of the registry in memory: what serves never waits for a database, and goes on without one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from seatrial.server.core.clock import Monotonic
 from seatrial.server.core.errors import StorageUnavailable, UnknownModel
 from seatrial.server.registry.ledger import Head
 from seatrial.server.registry.model import ModelVersion, parse_model_id
-from seatrial.server.registry.ports import Ledger
+from seatrial.server.registry.ports import Ledger, Registry
 
 WELL, LOST = "ok", "unavailable"
+OLD_SECONDS = 10.0
+"""A copy that could not be compared with its source for so long is no good one, whatever the reason."""
 
 
-class Mirror:
-    """Implements `registry.ports.Registry`; as new as its last `refresh`. Lives as long as the worker."""
+class View:
+    """Implements `registry.ports.Registry` as of one moment."""
 
-    def __init__(self, source: Ledger) -> None:
-        self._source = source
-        self._versions: dict[tuple[str, int], ModelVersion] = {}
-        self._head: Head | None = None
-        self.fault = "not read yet"
-
-    @property
-    def state(self) -> str:
-        """For everybody: `ok`, or `unavailable`. The fault, which may name hosts, is for the log."""
-        return LOST if self.fault else WELL
-
-    def refresh(self) -> bool:
-        """Follow the source, and whether something changed; called in a thread.
-
-        Where the source cannot be read the copy stays, and `fault` says why.
-        """
-        before = self._head
-        try:
-            head = self._source.head()
-            if head != self._head:
-                versions = {(version.name, version.version): version for version in self._source.versions()}
-                self._versions, self._head = versions, head
-            self.fault = ""
-        except StorageUnavailable as error:
-            self.fault = str(error)
-        return self._head != before
+    def __init__(self, versions: Sequence[ModelVersion] = ()) -> None:
+        self._versions = {(version.name, version.version): version for version in versions}
 
     def versions(self) -> Sequence[ModelVersion]:
         """Every version, by name, then by version."""
@@ -50,3 +29,45 @@ class Mirror:
             return self._versions[parse_model_id(model_id)]
         except KeyError:
             raise UnknownModel(f"There is no model '{model_id}'.") from None
+
+
+class Mirror:
+    """Implements `registry.ports.Registry`; as new as its last `refresh`. Lives as long as the worker."""
+
+    def __init__(self, source: Ledger, clock: Monotonic) -> None:
+        self._source = source
+        self._clock = clock
+        self._view = View()
+        self._head: Head | None = None
+        self._seen = clock()
+        self.fault = ""
+
+    @property
+    def state(self) -> str:
+        """For everybody: `ok`, or `unavailable`. The fault, which may name hosts, is for the log."""
+        old = self._clock() - self._seen > OLD_SECONDS
+        return LOST if self.fault or old or self._head is None else WELL
+
+    def refresh(self, prepare: Callable[[Registry], None]) -> None:
+        """Follow the source; called in a thread. Where that cannot be read the copy stays, and `fault` says why.
+
+        `prepare` gets what is new before anybody else sees it; what it raises leaves the copy as it is.
+        """
+        try:
+            head = self._source.head()
+            view = View(self._source.versions()) if head != self._head else None
+            self._seen, self.fault = self._clock(), ""
+        except StorageUnavailable as error:
+            self.fault = str(error)
+            return
+        if view is not None:
+            prepare(view)
+            self._view, self._head = view, head
+
+    def versions(self) -> Sequence[ModelVersion]:
+        """Every version, by name, then by version."""
+        return self._view.versions()
+
+    def get(self, model_id: str) -> ModelVersion:
+        """One version; raises `UnknownModel`."""
+        return self._view.get(model_id)

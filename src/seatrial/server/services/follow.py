@@ -3,40 +3,55 @@
 import asyncio
 from collections.abc import Callable
 
+from seatrial.server.core.clock import Monotonic
 from seatrial.server.registry.mirror import Mirror
+from seatrial.server.registry.ports import Registry
 
 FOLLOW_SECONDS = 0.5
 """How long a worker waits between two looks."""
+RETRY_SECONDS = 10.0
+"""How long it waits before it tries again to load what failed."""
+STOP_SECONDS = 3.0
+"""How long a stop waits for a look that is going on."""
+
+Serve = Callable[[Registry], bool]
+"""Serves what a registry says; whether all of it could be loaded."""
 
 
 class Follower:
-    """Keeps a worker's copy of the registry new; lives as long as the worker.
+    """Keeps a worker's copy of the registry new, and what it serves with it; lives as long as the worker.
 
     Args:
         mirror: the copy.
         close: hangs up from the source.
-        say: hears (event, detail) when the source is lost, and when it is back.
+        say: hears (event, detail) when the source is lost or back, and when a look failed.
+        clock: measures.
     """
 
-    def __init__(self, mirror: Mirror, close: Callable[[], None], say: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, mirror: Mirror, close: Callable[[], None], say: Callable[[str, str], None], clock: Monotonic
+    ) -> None:
         self.mirror = mirror
         self._close = close
         self._say = say
-        self._changed: Callable[[], None] = lambda: None
+        self._clock = clock
+        self.serve: Serve = lambda _: True
+        self._again: float | None = None
         self._stopped = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    async def start(self, changed: Callable[[], None]) -> None:
-        """Read the registry and go on following it; `changed` is called in a thread, now and after every change."""
-        self._changed = changed
-        await asyncio.to_thread(self._look, first=True)
+    async def start(self, serve: Serve) -> None:
+        """Read the registry, serve it, and go on following it; `serve` is called in a thread."""
+        self.serve = serve
+        await asyncio.to_thread(self.look)
         self._task = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
-        """Hang up, once what runs is over."""
+        """Hang up, once what runs is over or has taken too long."""
         self._stopped.set()
         if self._task:
-            await self._task
+            await asyncio.wait({self._task}, timeout=STOP_SECONDS)
+            self._task.cancel()
         await asyncio.to_thread(self._close)
 
     async def _follow(self) -> None:
@@ -44,17 +59,19 @@ class Follower:
             try:
                 await asyncio.wait_for(self._stopped.wait(), FOLLOW_SECONDS)
             except TimeoutError:
-                await asyncio.to_thread(self._look)
+                await asyncio.to_thread(self.look)
 
-    def _look(self, *, first: bool = False) -> None:
+    def look(self) -> None:
+        """Compare once. Whatever goes wrong is told, and does not end the following."""
         before = self.mirror.fault
-        if self.mirror.refresh() or first:
-            self._changed()
-        if not first:
-            self._tell(before)
+        try:
+            self.mirror.refresh(self._prepare)
+            if self._again is not None and self._clock() >= self._again:
+                self._prepare(self.mirror)
+        except Exception as error:  # noqa: BLE001 - a worker that no longer follows would serve the past for ever
+            self.mirror.fault = f"{type(error).__name__}: {error}"
+        if self.mirror.fault != before:
+            self._say("database_lost" if self.mirror.fault else "database_back", self.mirror.fault)
 
-    def _tell(self, before: str) -> None:
-        if self.mirror.fault and not before:
-            self._say("database_lost", self.mirror.fault)
-        elif before and not self.mirror.fault:
-            self._say("database_back", "")
+    def _prepare(self, registry: Registry) -> None:
+        self._again = None if self.serve(registry) else self._clock() + RETRY_SECONDS

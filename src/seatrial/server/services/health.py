@@ -6,9 +6,9 @@ from typing import Any
 
 from seatrial.server.core.clock import Monotonic, timestamp
 from seatrial.server.core.errors import NotReady
-from seatrial.server.inference.pool import Pool
+from seatrial.server.inference.pool import Pool, Snapshot
 from seatrial.server.registry.mirror import WELL
-from seatrial.server.registry.model import Stage
+from seatrial.server.registry.model import ModelVersion, Stage
 from seatrial.server.registry.ports import Registry
 
 NOT_CONFIGURED = "not configured"
@@ -52,27 +52,38 @@ def health(
 
 
 def ready(registry: Registry, pool: Pool, lifecycle: Lifecycle) -> dict[str, Any]:
-    """Whether to send traffic here.
+    """Whether to send traffic here: each name in production is served, if only by the version before.
 
     Raises:
-        NotReady: the server is stopping, there is no production model, or one is not loaded and verified.
+        NotReady: the server is stopping, there is no production model, or one is served by nothing.
     """
     if lifecycle.draining:
         raise NotReady({"server": "stopping"})
     models = production_models(registry, pool)
-    missing = {model_id: state for model_id, state in models.items() if state != "ready"}
+    served = pool.snapshot.production
+    missing = {
+        version.model_id: models[version.model_id]
+        for version in registry.versions()
+        if version.stage is Stage.PRODUCTION and version.name not in served
+    }
     if missing or not models:
         raise NotReady(missing or {"models": "no model is in production"})
     return {"status": "ready", "models": models}
 
 
 def production_models(registry: Registry, pool: Pool) -> dict[str, str]:
-    """Each production version, and `ready` or why it is not."""
+    """Each production version, and `ready` or why it is not, and what goes on in its place."""
     snapshot = pool.snapshot
     return {
-        version.model_id: "ready"
-        if version.model_id in snapshot.by_id
-        else snapshot.failures.get(version.model_id, "not loaded yet")
+        version.model_id: _state(version, snapshot)
         for version in registry.versions()
         if version.stage is Stage.PRODUCTION
     }
+
+
+def _state(version: ModelVersion, snapshot: Snapshot) -> str:
+    if version.model_id in snapshot.by_id:
+        return "ready"
+    reason = snapshot.failures.get(version.model_id, "not loaded yet")
+    instead = snapshot.production.get(version.name)
+    return f"{reason} Version {instead.version} goes on." if instead else reason

@@ -49,8 +49,11 @@ def load_models(
     loaded: dict[str, LoadedModel] = {}
     failures: dict[str, str] = {}
     production: dict[str, LoadedModel] = {}
+    memory = {model.model_id: model for model in (*before.production.values(), *before.by_id.values())}
     for version in (version for version in registry.versions() if version.stage in SERVED):
-        known = before.by_id.get(version.model_id)
+        known = memory.get(version.model_id)
+        if known and known.manifest != version.manifest:
+            known = None  # another registry, such as one from a backup, may give the same id to something else
         try:
             model = known or load_model(version, artifacts, load)
         except SeatrialError as error:

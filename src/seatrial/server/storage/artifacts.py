@@ -3,6 +3,8 @@
 import hashlib
 import os
 import secrets
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -12,6 +14,7 @@ from seatrial.contracts.problem import pointer
 from seatrial.server.core.errors import ModelUnusable
 
 STAGING = "staging"
+DRAFT_SECONDS = 3600
 
 
 def digest_of(content: bytes) -> str:
@@ -30,17 +33,17 @@ class ContentStore:
         self._folder = folder
 
     def put(self, content: bytes) -> str:
-        """Keep a file, and its digest; raises `OSError` where that cannot be done. One that is there stays."""
+        """Keep a file, and its digest; raises `OSError` where that cannot be done. One that is there whole stays."""
         digest = digest_of(content)
         path = self._path(digest)
-        if path.exists():
+        if path.exists() and digest_of(path.read_bytes()) == digest:
             return digest
         staging = self._folder / STAGING
-        for folder in (staging, path.parent):
+        for folder in (self._folder, staging, path.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = staging / f"{os.getpid()}.{secrets.token_hex(8)}"
         try:
-            with draft.open("xb") as file:
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -50,6 +53,13 @@ class ContentStore:
         for folder in (path.parent, self._folder):
             _to_disk(folder)
         return digest
+
+    def sweep(self) -> None:
+        """Remove drafts that a crash has left; those of the last hour may still be somebody's."""
+        for draft in (self._folder / STAGING).glob("*"):
+            with suppress(FileNotFoundError):
+                if time.time() - draft.stat().st_mtime > DRAFT_SECONDS:
+                    draft.unlink()
 
     def model(self, digest: str) -> bytes:
         """See `Artifacts.model`."""

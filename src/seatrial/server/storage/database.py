@@ -1,5 +1,6 @@
 """The database: SQLite in the data directory, or PostgreSQL. Opened here, and its faults made ours."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,15 +22,25 @@ from sqlalchemy import (
     make_url,
     text,
 )
-from sqlalchemy.exc import ArgumentError, InterfaceError, InternalError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from seatrial.server.core.errors import StorageUnavailable
 from seatrial.server.registry.model import Stage
 
+EXPECTED = "SEATRIAL_DATABASE_URL: expected sqlite:///path or postgresql://user@host/name."
 BUSY_S = 30
 """How long a writer of SQLite waits for its turn."""
 CONNECT_S = 3
+POSTGRES = {
+    "connect_timeout": CONNECT_S,
+    "tcp_user_timeout": 5000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "options": "-c statement_timeout=5s -c lock_timeout=5s -c idle_in_transaction_session_timeout=10s",
+}
+"""A server that has gone without a word is noticed in seconds: nothing here takes longer."""
 FILE = "seatrial.db"
 DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 
@@ -90,32 +101,33 @@ def open_database(url: str) -> Engine:
     """An engine for `sqlite:///path` or `postgresql://...`; nothing is connected to yet.
 
     Raises:
-        ValueError: the URL is of neither, or cannot be read.
+        StorageUnavailable: the URL is of neither, or cannot be read.
     """
     try:
         parsed = make_url(url)
-        driver = DRIVERS[parsed.drivername.partition("+")[0]]
-        parsed = parsed.set(drivername=driver)
-        if driver.startswith("sqlite"):
-            engine = create_engine(parsed, connect_args={"timeout": BUSY_S})
-            event.listen(engine, "connect", _prepare_sqlite)
-            event.listen(engine, "begin", _begin_sqlite)
-            return engine
-        return create_engine(
-            parsed, pool_pre_ping=True, pool_timeout=CONNECT_S, connect_args={"connect_timeout": CONNECT_S}
-        )
-    except (ArgumentError, KeyError, NoSuchModuleError) as error:
-        raise ValueError("a database is sqlite:///path or postgresql://user@host/name") from error
+        parsed = parsed.set(drivername=DRIVERS[parsed.drivername.partition("+")[0]])
+        if not parsed.drivername.startswith("sqlite"):
+            return create_engine(parsed, pool_pre_ping=True, pool_timeout=CONNECT_S, connect_args=POSTGRES)
+    except (ArgumentError, KeyError, NoSuchModuleError, TypeError, ValueError) as error:
+        raise StorageUnavailable(EXPECTED) from error
+    if parsed.database in {None, "", ":memory:"}:  # which each thread would have its own of
+        raise StorageUnavailable(EXPECTED)
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_S})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401 - the driver's own
     """Transactions are begun by us, and only a rollback journal is used: older libraries can lose a WAL."""
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = DELETE")
+    mode = cursor.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+    if mode != "delete":
+        raise sqlite3.OperationalError(f"its journal is in the mode {mode!r}, and in use")
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -125,9 +137,12 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
-    """A connection to read from, as of one moment."""
-    with faults(), engine.connect().execution_options(seatrial_reading=True) as connection:
+def reading(engine: Engine, *, as_of_one_moment: bool = False) -> Iterator[Connection]:
+    """A connection to read from; with `as_of_one_moment`, whatever is read with it goes together."""
+    options: dict[str, Any] = {"seatrial_reading": True}
+    if as_of_one_moment and engine.dialect.name != "sqlite":  # which always does
+        options["isolation_level"] = "REPEATABLE READ"
+    with faults(), engine.connect().execution_options(**options) as connection:
         yield connection
 
 
@@ -140,9 +155,11 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def faults() -> Iterator[None]:
-    """Raise `StorageUnavailable` for what the database cannot do now; a broken rule stays an `IntegrityError`."""
+    """Raise `StorageUnavailable` for what stands in the way; a broken rule of the tables stays an `IntegrityError`."""
     try:
         yield
-    except (OperationalError, InterfaceError, InternalError, PoolTimeout) as error:
+    except IntegrityError:
+        raise
+    except (DBAPIError, PoolTimeout) as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0][:200]
         raise StorageUnavailable(f"The database cannot be used now: {reason}.") from error

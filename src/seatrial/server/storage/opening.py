@@ -1,7 +1,8 @@
 """Opens the registry of a deployment: finds the database, sees to its schema, puts the bundled models in."""
 
-from collections.abc import Iterable
-from contextlib import suppress
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -12,63 +13,65 @@ from seatrial.server.registry.model import Stage
 from seatrial.server.storage import schema
 from seatrial.server.storage.artifacts import ContentStore
 from seatrial.server.storage.bundled import REASON, Bundled
-from seatrial.server.storage.database import open_database, sqlite_url
+from seatrial.server.storage.database import FILE, open_database, sqlite_url
 from seatrial.server.storage.registry import SqlRegistry
 
 BUNDLED = Note("local:seatrial", REASON)
 
 
-def open_registry(url: str | None, data_dir: Path) -> SqlRegistry:
-    """The registry in the database at `url`, or in the data directory's own, ready to be used; close it in the end.
+def prepare_registry(url: str | None, data_dir: Path) -> SqlRegistry:
+    """The registry of a deployment, made where it is not there yet; close it in the end.
 
     SQLite is brought to our schema here, since it has one user. PostgreSQL may have several servers of two releases:
     there it is the operator's to say when.
 
     Raises:
-        ValueError: the URL is not one of a database.
-        StorageUnavailable: it cannot be reached, or has a schema that is not ours; the text says what to do.
+        OSError: the data directory cannot be used.
+        StorageUnavailable: the database cannot be used, or has a schema that is not ours; the text says what to do.
     """
-    engine = _engine(url, data_dir)
-    try:
-        _bring_up(engine)
-    except BaseException:
-        engine.dispose()
-        raise
-    return SqlRegistry(engine)
+    if url is None:
+        _make_file(data_dir)
+    with _engine(url, data_dir) as engine:
+        found = schema.current(engine)
+        _require_known(found)
+        if found != schema.head() and engine.dialect.name == "sqlite":
+            schema.upgrade(engine)
+    return open_registry(url, data_dir)
 
 
-def _bring_up(engine: Engine) -> None:
-    found = schema.current(engine)
-    if found == schema.head():
-        return
+def open_registry(url: str | None, data_dir: Path) -> SqlRegistry:
+    """The registry of a deployment, as it is; close it in the end. Raises `StorageUnavailable`, with what to do."""
+    with _engine(url, data_dir) as engine:
+        found = schema.current(engine)
     _require_known(found)
-    if engine.dialect.name != "sqlite":
+    if found != schema.head():
         raise StorageUnavailable(
             f"The database has the schema {found}, this server needs {schema.head()}. Run `seatrial db upgrade`."
         )
-    schema.upgrade(engine)
+    return reach_registry(url, data_dir)
+
+
+def reach_registry(url: str | None, data_dir: Path) -> SqlRegistry:
+    """The registry of a deployment that somebody else has prepared; nothing is asked yet."""
+    return SqlRegistry(open_database(url or sqlite_url(data_dir)))
 
 
 def schema_of(url: str | None, data_dir: Path) -> tuple[str, str]:
-    """The schema that the database of a deployment has, and the one that is needed; raises as `open_registry` does."""
-    engine = _engine(url, data_dir)
-    try:
+    """The schema that the database of a deployment has, and the one that is needed; raises `StorageUnavailable`."""
+    with _engine(url, data_dir) as engine:
         return schema.current(engine), schema.head()
-    finally:
-        engine.dispose()
 
 
 def upgrade_database(url: str | None, data_dir: Path) -> str:
-    """Bring the database of a deployment to our schema, which is returned; raises as `open_registry`."""
-    engine = _engine(url, data_dir)
-    try:
+    """Bring the database of a deployment to our schema, which is returned; raises as `prepare_registry` does."""
+    if url is None:
+        _make_file(data_dir)
+    with _engine(url, data_dir) as engine:
         found = schema.current(engine)
         _require_known(found)
         if found != schema.head():
             schema.upgrade(engine)
         return schema.current(engine)
-    finally:
-        engine.dispose()
 
 
 def register_bundled(registry: SqlRegistry, store: ContentStore, bundled: Iterable[Bundled]) -> None:
@@ -93,10 +96,26 @@ def keep_files(store: ContentStore, model: Bundled) -> None:
         store.put(content)
 
 
-def _engine(url: str | None, data_dir: Path) -> Engine:
-    if url is None:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return open_database(url or sqlite_url(data_dir))
+def _make_file(data_dir: Path) -> None:
+    """The file of the database, for its owner only: it will hold accounts and keys."""
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = data_dir / FILE
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+
+
+@contextmanager
+def _engine(url: str | None, data_dir: Path) -> Iterator[Engine]:
+    """The database of a deployment, whatever its schema; hung up from in the end."""
+    if url is None and not (data_dir / FILE).exists():
+        raise StorageUnavailable(
+            f"There is no database in {data_dir}: start `seatrial serve` there once, or say where it is (--data-dir)."
+        )
+    engine = open_database(url or sqlite_url(data_dir))
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def _require_known(found: str) -> None:

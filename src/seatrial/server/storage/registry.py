@@ -98,13 +98,22 @@ class SqlRegistry:
     def head(self) -> Head:
         """The last entry that was written."""
         with reading(self._engine) as connection:
-            row = connection.execute(select(database.head.c.number, database.head.c.digest)).one()
-        return Head(row.number, row.digest)
+            return _head(connection)
+
+    def whole(self) -> tuple[Sequence[Entry], Head]:
+        """All of the ledger, and its head, as of one moment."""
+        with reading(self._engine, as_of_one_moment=True) as connection:
+            return _history(connection, None), _head(connection)
 
 
 def _locked_head(connection: Connection) -> Head:
     """The head, held until the transaction ends; SQLite has taken its lock already."""
     row = connection.execute(select(database.head.c.number, database.head.c.digest).with_for_update()).one()
+    return Head(row.number, row.digest)
+
+
+def _head(connection: Connection) -> Head:
+    row = connection.execute(select(database.head.c.number, database.head.c.digest)).one()
     return Head(row.number, row.digest)
 
 

@@ -1,6 +1,8 @@
 """Which schema a database has, and how it gets to ours."""
 
-import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -9,9 +11,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 
 from seatrial.server.core.clock import timestamp
-from seatrial.server.storage.database import faults, reading, writing
+from seatrial.server.storage.database import reading, writing
 
 NONE = "none"
+LOCK = 7325
+"""The advisory lock of PostgreSQL under which one at a time changes the schema."""
 
 
 def head() -> str:
@@ -41,24 +45,36 @@ def upgrade(engine: Engine, to: str = "head") -> None:
     Raises:
         StorageUnavailable: it cannot be written.
     """
-    _keep_copy(engine)
-    with writing(engine) as connection:
+    with _changing(engine) as connection:
         command.upgrade(_config(connection), to)
 
 
 def downgrade(engine: Engine, to: str) -> None:
     """Bring a database back to an older schema, `base` to none."""
-    _keep_copy(engine)
-    with writing(engine) as connection:
+    with _changing(engine) as connection:
         command.downgrade(_config(connection), to)
 
 
-def _keep_copy(engine: Engine) -> None:
-    path = Path(engine.url.database or "")
-    if engine.dialect.name != "sqlite" or not path.is_file() or path.stat().st_size == 0:
-        return
-    with faults(), engine.begin():  # nobody writes while it is copied
-        shutil.copy2(path, path.with_name(f"{path.name}.{timestamp().replace(':', '')}.bak"))
+@contextmanager
+def _changing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that nobody else can be in at the same time, with a copy of what was there before."""
+    with writing(engine) as connection:
+        if engine.dialect.name == "sqlite":
+            if inspect(connection).has_table("alembic_version"):
+                _keep_copy(Path(engine.url.database or ""))
+        else:
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.execute(text("SET LOCAL lock_timeout = 0"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+        yield connection
+
+
+def _keep_copy(path: Path) -> None:
+    """By SQLite itself, so that no lock is lost; whole under its name, or not there."""
+    draft = path.with_name(f"{path.name}.draft")
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(draft)) as target:
+        source.backup(target)
+    draft.replace(path.with_name(f"{path.name}.{timestamp().replace(':', '')}.bak"))
 
 
 def _config(connection: Connection | None = None) -> Config:

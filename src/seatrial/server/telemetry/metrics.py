@@ -113,10 +113,10 @@ class Metrics:
 
     def serving(self, snapshot: Snapshot) -> None:
         """Show the models of this snapshot, with digest and stage, as `seatrial_model_info`."""
-        production = {model.model_id for model in snapshot.production.values()}
+        production = {model.model_id: model for model in snapshot.production.values()}
         self._models = {
             model_id: (model.manifest.digest, "production" if model_id in production else "staging")
-            for model_id, model in snapshot.by_id.items()
+            for model_id, model in {**snapshot.by_id, **production}.items()
         }
 
     def exposition(self, accept: str) -> tuple[bytes, str]:

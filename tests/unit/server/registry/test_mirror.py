@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 
 import pytest
+from tests.fakes.clock import ManualClock
 from tests.fakes.models import a_manifest, a_version
 
 from seatrial.server.core.errors import StorageUnavailable, UnknownModel
 from seatrial.server.registry.ledger import Head, Note
-from seatrial.server.registry.mirror import LOST, WELL, Mirror
+from seatrial.server.registry.mirror import LOST, OLD_SECONDS, WELL, Mirror
 from seatrial.server.registry.model import ModelVersion
+from seatrial.server.registry.ports import Registry
 from seatrial.server.storage.memory import MemoryRegistry
 
 NOTE = Note("local:x")
@@ -32,16 +34,22 @@ class Source(MemoryRegistry):
         return super().versions()
 
 
-def test_it_follows_the_source() -> None:
-    """As new as its last refresh; read whole only where something changed."""
-    source = Source([a_version(a_manifest())])
-    mirror = Mirror(source)
-    assert (mirror.versions(), mirror.state) == ([], LOST)
+def ids(registry: Registry) -> list[str]:
+    return [version.model_id for version in registry.versions()]
 
-    assert (mirror.refresh(), mirror.refresh()) == (True, False)
-    assert ([item.model_id for item in mirror.versions()], source.reads, mirror.state) == (["echo:1"], 1, WELL)
+
+def test_it_follows_the_source() -> None:
+    """As new as its last refresh; read whole only where something changed, and prepared before anybody sees it."""
+    source = Source([a_version(a_manifest())])
+    mirror = Mirror(source, ManualClock())
+    prepared: list[tuple[list[str], list[str]]] = []
+    assert (ids(mirror), mirror.state) == ([], LOST)
+
+    for _ in range(2):
+        mirror.refresh(lambda new: prepared.append((ids(new), ids(mirror))))
+    assert (ids(mirror), source.reads, mirror.state, prepared) == (["echo:1"], 1, WELL, [(["echo:1"], [])])
     source.add(a_version(a_manifest(name="other")), NOTE)
-    mirror.refresh()
+    mirror.refresh(lambda _: None)
     assert mirror.get("other:1").name == "other"
     with pytest.raises(UnknownModel):
         mirror.get("nobody:1")
@@ -50,13 +58,39 @@ def test_it_follows_the_source() -> None:
 def test_it_stays_what_it_was_while_the_source_is_gone() -> None:
     """And says why; once it is back, so is the copy."""
     source = Source([a_version(a_manifest())])
-    mirror = Mirror(source)
-    mirror.refresh()
+    mirror = Mirror(source, ManualClock())
+    mirror.refresh(lambda _: None)
     source.gone = True
-    mirror.refresh()
+    mirror.refresh(lambda _: None)
 
-    assert ([item.model_id for item in mirror.versions()], mirror.state) == (["echo:1"], LOST)
+    assert (ids(mirror), mirror.state) == (["echo:1"], LOST)
     assert mirror.fault == "The database cannot be used now: gone."
     source.gone = False
-    mirror.refresh()
+    mirror.refresh(lambda _: None)
+    assert (mirror.state, mirror.fault) == (WELL, "")
+
+
+def test_what_could_not_be_prepared_is_not_shown() -> None:
+    """It is tried again at the next refresh."""
+    source = Source([a_version(a_manifest())])
+    mirror = Mirror(source, ManualClock())
+
+    def fail(_: Registry) -> None:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        mirror.refresh(fail)
+    assert ids(mirror) == []
+    mirror.refresh(lambda _: None)
+    assert ids(mirror) == ["echo:1"]
+
+
+def test_a_copy_that_nobody_compares_any_more_is_none() -> None:
+    """A database that hangs gives no fault: the time tells."""
+    clock = ManualClock()
+    mirror = Mirror(Source(), clock)
+    mirror.refresh(lambda _: None)
+    clock.advance(OLD_SECONDS)
     assert mirror.state == WELL
+    clock.advance(0.1)
+    assert mirror.state == LOST

@@ -1,5 +1,7 @@
 """Alive, ready, healthy."""
 
+from dataclasses import replace
+
 import pytest
 from tests.fakes.clock import ManualClock
 from tests.fakes.models import a_manifest, a_model, a_version
@@ -116,3 +118,14 @@ def test_a_lost_database_degrades_and_nothing_else() -> None:
     assert (well["status"], well["checks"]["database"]) == ("healthy", "ok")
     assert (lost["status"], lost["checks"]["database"]) == ("degraded", "unavailable")
     assert ready(registry, pool, lifecycle)["status"] == "ready"
+
+
+def test_a_version_that_failed_is_told_while_the_one_before_goes_on() -> None:
+    """Ready, since the name is served; degraded, since it is not by the version that should."""
+    registry, pool, lifecycle = a_server([a_version(A, 2)], failures={"a:2": "It is broken."})
+    old = a_model(A)
+    pool.swap(replace(pool.snapshot, production={"a": old}))
+    report = health(registry, pool, lifecycle, "1", lambda: "ok")
+
+    assert (report["status"], report["models"]) == ("degraded", {"a:2": "It is broken. Version 1 goes on."})
+    assert ready(registry, pool, lifecycle)["models"] == report["models"]

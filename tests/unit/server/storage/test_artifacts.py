@@ -52,6 +52,31 @@ def test_a_flipped_bit_is_noticed_at_every_read(tmp_path: Path) -> None:
     assert str(caught.value) == f"The model file on disk has the digest {digest_of(b'abb')}, and should have {digest}."
 
 
+def test_a_damaged_file_is_mended_by_who_brings_it_again(tmp_path: Path) -> None:
+    """It is whole afterwards."""
+    store = ContentStore(tmp_path)
+    digest = store.put(b"abc")
+    (path,) = [path for path in tmp_path.rglob("*") if path.is_file()]
+    path.write_bytes(b"abb")
+    store.put(b"abc")
+
+    assert store.model(digest) == b"abc"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_old_drafts_are_swept_away(tmp_path: Path) -> None:
+    """A new one may still be somebody's."""
+    store = ContentStore(tmp_path)
+    store.put(b"whole")
+    for name, age in (("old", 7200), ("new", 0)):
+        draft = tmp_path / STAGING / name
+        draft.write_bytes(b"")
+        os.utime(draft, (draft.stat().st_mtime - age,) * 2)
+    store.sweep()
+
+    assert [path.name for path in (tmp_path / STAGING).iterdir()] == ["new"]
+
+
 def test_what_a_crash_left_is_nobodys(tmp_path: Path) -> None:
     """A half file in staging is never read as one that was kept."""
     store = ContentStore(tmp_path)

@@ -66,6 +66,11 @@ def _keep_ledger() -> None:
                 f"CREATE TRIGGER ledger_no_{what.lower()} BEFORE {what} ON ledger "
                 "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
             )
+        op.execute(  # INSERT OR REPLACE deletes without a word
+            "CREATE TRIGGER ledger_no_replace BEFORE INSERT ON ledger WHEN EXISTS (SELECT 1 FROM ledger WHERE "
+            "number = NEW.number OR previous = NEW.previous OR digest = NEW.digest) "
+            "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+        )
         return
     op.execute(
         "CREATE FUNCTION ledger_is_kept() RETURNS trigger LANGUAGE plpgsql AS "
