@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 from seatrial.contracts.proof import Proof, SloUsed
@@ -164,9 +165,10 @@ def find_knee(load: OpenLoad, target: Target, slo: SloUsed, folder: Path, progre
     Raises:
         CouldNotRun: the target cannot be reached, or goes away.
     """
+    numbers = count(1)
 
     def measure(rate: float) -> knee.Block:
-        block = folder / f"{rate:g}-per-second"
+        block = folder / f"{next(numbers):02d}-{rate:g}-per-second"
         block.mkdir()
         proof = open_loop(replace(load, rate=rate), target, slo, block, progress)
         return knee.Block(rate, *knee.judge(proof))

@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 from statistics import mean, pstdev
 
+import orjson
 import pytest
 from tests.fakes.runs import open_loop
 
@@ -65,6 +66,28 @@ def test_a_generator_that_is_the_bottleneck_is_told() -> None:
     assert 428 <= knee.rate <= 450
     assert knee.limited_by == "nothing is proven (CPU of a generator process: 1.0)"
     assert knee.told.splitlines()[-1].startswith("the highest rate that held is 4")
+
+
+def test_what_could_not_be_told_is_measured_once_more() -> None:
+    """A generator that was held up for a moment does not make a knee."""
+    held_up = iter([True, False, False, True])
+    knee = find(100, lambda rate: Block(rate, None, "lag") if next(held_up, False) else Block(rate, rate <= 300, ""))
+
+    assert [block.rate for block in knee.blocks[:6]] == [100, 100, 200, 400, 400, 300]
+    assert knee.rate is not None
+    assert 285 <= knee.rate <= 300
+
+
+@pytest.mark.parametrize(
+    ("limit", "generator", "outcome"), [(50.0, 1e9, "pass"), (0.0, 1e9, "fail"), (0.0, 0.0, "not proven")]
+)
+def test_a_search_has_an_outcome(limit: float, generator: float, outcome: str) -> None:
+    """Found, nothing holds, or nobody can say; programs read the same."""
+    knee = search(100, limit, generator)
+    document = orjson.loads(knee.as_json())
+
+    assert (knee.outcome, document["outcome"], document["rate"]) == (outcome, outcome, knee.rate)
+    assert len(document["blocks"]) == len(knee.blocks)
 
 
 @pytest.mark.parametrize("limit", [3.0, 50.0, 99.0])

@@ -78,13 +78,16 @@ def judge(proof: Proof) -> tuple[bool | None, str]:
 def find(first: float, measure: Callable[[float], Block]) -> Knee:
     """Search from the first rate, upwards if it holds and else downwards, until the step is within 5 %.
 
-    After 16 blocks, or below one request a second, it ends with what it has.
+    What could not be told is measured once more: a generator may be held up for a moment. After 16 blocks, or below one
+    request a second, it ends with what it has.
     """
     blocks: list[Block] = []
     held, above, rate = 0.0, 0.0, first
     while len(blocks) < MOST_BLOCKS:
         block = measure(rate)
         blocks.append(block)
+        if block.held is None and not (len(blocks) > 1 and blocks[-2].rate == rate):
+            continue
         if block.held:
             held = rate
         else:
