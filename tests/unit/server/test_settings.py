@@ -24,6 +24,7 @@ def test_the_defaults() -> None:
         "port": 8000,
         "workers": 1,
         "data_dir": Path.home() / ".local/share/seatrial",
+        "database_url": None,
         "anonymous_scopes": None,
         "default_models": ("digits", "geoclimate"),
         "max_body_bytes": 16_777_216,
