@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from seatrial import zoo
+from seatrial.contracts.digest import digest_of
 from seatrial.contracts.golden import Golden, parse_golden
 from seatrial.contracts.manifest import Manifest
 from seatrial.server.inference.runtime import Array, Runtime
 from seatrial.server.registry.model import ModelVersion
 from seatrial.server.runtimes import onnx
-from seatrial.server.storage.artifacts import digest_of
 from seatrial.server.storage.bundled import read_bundled
 
 PATIENCE = 20.0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.fakes.models import a_manifest, a_version
+from tests.fakes.registry import MemoryRegistry
 
 from seatrial.server.core.errors import StageConflict, UnknownModel
 from seatrial.server.registry import lifecycle
@@ -16,7 +17,6 @@ from seatrial.server.registry.model import Stage
 from seatrial.server.registry.ports import Ledger
 from seatrial.server.storage import schema
 from seatrial.server.storage.database import open_database
-from seatrial.server.storage.memory import MemoryRegistry
 from seatrial.server.storage.registry import SqlRegistry
 
 A, B = a_manifest(name="a"), a_manifest(name="b")

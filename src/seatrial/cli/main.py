@@ -7,6 +7,7 @@ import typer
 
 import seatrial
 from seatrial.cli import registry, trial
+from seatrial.cli.terminal import explain
 
 CONFIGURATION_ERROR = 3
 
@@ -79,7 +80,7 @@ def _serve(flags: dict[str, Any], config: Path | None) -> None:
     try:
         settings = load_settings(flags, config)
     except (ValueError, OSError) as error:
-        _refuse(_explain(error))
+        _refuse(explain(error))
 
     from functools import partial
 
@@ -105,18 +106,6 @@ def _serve(flags: dict[str, Any], config: Path | None) -> None:
         drain_seconds=drain_seconds(settings),
         grace_seconds=settings.request_timeout,
     )
-
-
-def _explain(error: Exception) -> str:
-    """A configuration error for a person: which setting, what came, what was expected."""
-    errors = getattr(error, "errors", None)
-    if errors is None:
-        return str(error)
-    lines = []
-    for entry in errors():
-        name = str(entry["loc"][0]).upper() if entry["loc"] else "?"
-        lines.append(f"SEATRIAL_{name}: {entry['msg']}; received {entry['input']!r}.")
-    return "\n".join(lines)
 
 
 def _refuse(message: str) -> NoReturn:

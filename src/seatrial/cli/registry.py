@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from seatrial.cli.terminal import console, explain
+
 if TYPE_CHECKING:
     from seatrial.server.registry.ledger import Entry
     from seatrial.server.registry.model import ModelVersion
@@ -190,7 +192,7 @@ def _faults() -> Iterator[None]:
     except StageConflict as error:
         _stop(str(error), FAILED)
     except (StorageUnavailable, ValueError, OSError) as error:
-        _stop(str(error), UNAVAILABLE)
+        _stop(explain(error), UNAVAILABLE)
 
 
 def _place(data_dir: Path | None, database_url: str | None) -> tuple[str | None, Path]:
@@ -229,7 +231,6 @@ def _line(entry: "Entry") -> dict[str, Any]:
 
 
 def _print_table(names: tuple[str, ...], rows: Any) -> None:  # noqa: ANN401 - rows of texts
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -237,10 +238,7 @@ def _print_table(names: tuple[str, ...], rows: Any) -> None:  # noqa: ANN401 - r
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 160
-    console.print(table)
+    console(width=160).print(table)
 
 
 def _print_json(document: object) -> None:

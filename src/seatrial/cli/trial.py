@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seatrial.cli.terminal import console
 from seatrial.contracts.proof import COULD_NOT_RUN, EXIT_CODES, USAGE_ERROR
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from seatrial.contracts.proof import Proof, SloUsed
     from seatrial.trials.core.live import Live, Progress
 
@@ -157,7 +156,7 @@ def bench(  # noqa: PLR0913, PLR0917 - one option a choice
         _show(proof, folder, as_json=as_json)
         if beside and not as_json:
             typer.echo(f"\nThe baseline of this machine, of {moment(beside.first.run.started)}, and this run:")
-            _console().print(render(beside))
+            console().print(render(beside))
         if save_baseline:
             typer.echo(f"Baseline: {kept or 'not kept, since only a run that passes can be one'}", err=as_json)
         raise typer.Exit(EXIT_CODES[proof.verdict.outcome])
@@ -192,7 +191,7 @@ def compare(
         if as_json:
             typer.echo(as_document(compared), nl=False)
         else:
-            _console().print(render(compared))
+            console().print(render(compared))
 
 
 @contextmanager
@@ -260,17 +259,8 @@ def _show(proof: "Proof", folder: Path, *, as_json: bool) -> None:
         sys.stdout.buffer.write(report_json(proof))
         sys.stdout.flush()
     else:
-        _console().print(render(proof))
+        console().print(render(proof))
         typer.echo(f"\nReport: {folder / 'report.html'}")
-
-
-def _console(*, stderr: bool = False) -> "Console":
-    from rich.console import Console
-
-    console = Console(stderr=stderr, highlight=False)
-    if not console.is_terminal and "COLUMNS" not in console._environ:  # noqa: SLF001 - no public way to ask
-        console.width = 120
-    return console
 
 
 @contextmanager
@@ -278,11 +268,11 @@ def _progress() -> Iterator["Progress"]:
     """A line on standard error that follows the run; nothing where that is no terminal."""
     from rich.live import Live as Display
 
-    console = _console(stderr=True)
-    if not console.is_terminal:
+    errors = console(stderr=True)
+    if not errors.is_terminal:
         yield lambda _: None
         return
-    with Display(console=console, transient=True, refresh_per_second=4) as display:
+    with Display(console=errors, transient=True, refresh_per_second=4) as display:
         yield lambda live: display.update(_told(live))
 
 

@@ -169,6 +169,11 @@ class Grade:
     reason: str = ""
 
     @property
+    def limit(self) -> str | None:
+        """What had to hold at least: the acceptable limit, or else the target."""
+        return self.acceptable or self.target
+
+    @property
     def scope(self) -> str:
         """Where it was taken: `all`, `POST /predict`, `POST /predict (digits)`."""
         return _scope(self.endpoint, self.payload)

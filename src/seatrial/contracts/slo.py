@@ -174,7 +174,7 @@ class Objective:
             poor = parse_limit(self.poor, self.sli)
             if poor.operator[0] == lenient.operator[0] or not _within(lenient, poor):
                 raise ValueError(
-                    f"poor ({self.poor}) begins where it is worse than {self.acceptable or self.target}: "
+                    f"poor ({self.poor}) begins where it is worse than {self.limit}: "
                     f"write it as {'>' if lenient.operator[0] == '<' else '<'} and a value beyond that"
                 )
 

@@ -1,12 +1,12 @@
 """The ledger: every change of what serves, in order, each entry bound to the one before by its digest."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import orjson
 
+from seatrial.contracts.digest import digest_of
 from seatrial.server.registry.model import Stage
 
 Action = Literal["register", "promote", "rollback", "archive"]
@@ -25,14 +25,13 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One version comes to be in a stage. `before` none: it was not there."""
+class Move:
+    """One version changes its stage; `before` none: it was not there. A change may take several: all, or none."""
 
-    name: str
     version: int
-    action: Action
     before: Stage | None
     after: Stage
+    action: Action
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +69,15 @@ class Head:
         return cls(entry.number, entry.digest)
 
 
-def following(head: Head, change: Change, note: Note, at: str) -> Entry:
-    """The entry of a change that follows the head, with its digest."""
+def following(head: Head, name: str, move: Move, note: Note, at: str) -> Entry:
+    """The entry of a move that follows the head, with its digest."""
     entry = Entry(
         number=head.number + 1,
-        name=change.name,
-        version=change.version,
-        action=change.action,
-        before=change.before,
-        after=change.after,
+        name=name,
+        version=move.version,
+        action=move.action,
+        before=move.before,
+        after=move.after,
         at=at,
         who=note.who,
         why=note.why,
@@ -86,14 +85,14 @@ def following(head: Head, change: Change, note: Note, at: str) -> Entry:
         gate=note.gate,
         previous=head.digest,
     )
-    return replace(entry, digest=digest_of(entry))
+    return replace(entry, digest=seal(entry))
 
 
-def digest_of(entry: Entry) -> str:
+def seal(entry: Entry) -> str:
     """The digest of everything in an entry but its digest."""
     content = asdict(entry)
     del content["digest"]
-    return "sha256:" + hashlib.sha256(orjson.dumps(content)).hexdigest()
+    return digest_of(orjson.dumps(content))
 
 
 def faults(entries: Iterable[Entry], head: Head) -> Iterator[str]:
@@ -104,7 +103,7 @@ def faults(entries: Iterable[Entry], head: Head) -> Iterator[str]:
             yield f"entry {entry.number} follows entry {last.number}: something between is missing"
         elif entry.previous != last.digest:
             yield f"entry {entry.number} was not written after the entry {last.number} that is there"
-        if digest_of(entry) != entry.digest:
+        if seal(entry) != entry.digest:
             yield f"entry {entry.number} was edited"
         last = Head.at(entry)
     if last != head:

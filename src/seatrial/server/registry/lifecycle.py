@@ -1,10 +1,9 @@
 """How versions move between stages: a table, and decisions over the stages of one name. Nothing here is stored."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from seatrial.server.core.errors import StageConflict, UnknownModel
-from seatrial.server.registry.ledger import Action, Change, Entry
+from seatrial.server.registry.ledger import Entry, Move
 from seatrial.server.registry.model import Stage
 
 NEXT: Mapping[Stage, frozenset[Stage]] = {
@@ -17,20 +16,6 @@ NEXT: Mapping[Stage, frozenset[Stage]] = {
 
 Stages = Mapping[int, Stage]
 """The stage of each version of a name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """One version changes its stage. A change may take several moves, which hold together or not at all."""
-
-    version: int
-    before: Stage
-    after: Stage
-    action: Action
-
-    def of(self, name: str) -> Change:
-        """The change that it is, of the versions of a name."""
-        return Change(name, self.version, self.action, self.before, self.after)
 
 
 def promote(stages: Stages, version: int, to: Stage) -> tuple[Move, ...]:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from seatrial.contracts.golden import Golden
-from seatrial.server.registry.ledger import Entry, Head, Note
-from seatrial.server.registry.lifecycle import Move, Stages
+from seatrial.server.registry.ledger import Entry, Head, Move, Note
+from seatrial.server.registry.lifecycle import Stages
 from seatrial.server.registry.model import ModelVersion
 
 Decide = Callable[[Stages, Sequence[Entry]], Sequence[Move]]

@@ -1,6 +1,5 @@
 """What there is to serve: load it, list it, describe it."""
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from seatrial.contracts.digest import digest_of
 from seatrial.contracts.golden import Golden
 from seatrial.contracts.manifest import manifest_as_dict
 from seatrial.server.core.errors import InvalidInput, ModelUnusable, SeatrialError
@@ -102,7 +102,7 @@ def load_model(version: ModelVersion, artifacts: Artifacts, load: RuntimeLoader)
         signature=signature,
         runtime=runtime,
         serving_config=config,
-        serving_config_digest="sha256:" + hashlib.sha256(orjson.dumps(config, option=orjson.OPT_SORT_KEYS)).hexdigest(),
+        serving_config_digest=digest_of(orjson.dumps(config, option=orjson.OPT_SORT_KEYS)),
         inline=inline,
     )
 

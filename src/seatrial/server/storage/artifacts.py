@@ -1,6 +1,5 @@
 """Files under the digest of their content: written once, whole, and hashed again whenever they are read."""
 
-import hashlib
 import os
 import secrets
 import time
@@ -9,17 +8,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from seatrial.contracts.digest import digest_of
 from seatrial.contracts.golden import Golden, parse_golden
 from seatrial.contracts.problem import pointer
 from seatrial.server.core.errors import ModelUnusable
 
 STAGING = "staging"
 DRAFT_SECONDS = 3600
-
-
-def digest_of(content: bytes) -> str:
-    """`sha256:<hex>` of a file."""
-    return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
 class ContentStore:

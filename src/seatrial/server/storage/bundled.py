@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from seatrial.contracts.digest import digest_of
 from seatrial.contracts.manifest import Manifest, parse_manifest
 from seatrial.server.core.clock import timestamp
 from seatrial.server.core.errors import ModelUnusable
 from seatrial.server.registry.model import ModelVersion, Stage
-from seatrial.server.storage.artifacts import digest_of
 
 REASON = "bundled"
 

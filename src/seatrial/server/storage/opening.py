@@ -32,22 +32,14 @@ def prepare_registry(url: str | None, data_dir: Path) -> SqlRegistry:
     if url is None:
         _make_file(data_dir)
     with _engine(url, data_dir) as engine:
-        found = schema.current(engine)
-        _require_known(found)
-        if found != schema.head() and engine.dialect.name == "sqlite":
-            schema.upgrade(engine)
-    return open_registry(url, data_dir)
+        _require_ours(_upgraded(engine) if engine.dialect.name == "sqlite" else schema.current(engine))
+    return reach_registry(url, data_dir)
 
 
 def open_registry(url: str | None, data_dir: Path) -> SqlRegistry:
     """The registry of a deployment, as it is; close it in the end. Raises `StorageUnavailable`, with what to do."""
     with _engine(url, data_dir) as engine:
-        found = schema.current(engine)
-    _require_known(found)
-    if found != schema.head():
-        raise StorageUnavailable(
-            f"The database has the schema {found}, this server needs {schema.head()}. Run `seatrial db upgrade`."
-        )
+        _require_ours(schema.current(engine))
     return reach_registry(url, data_dir)
 
 
@@ -67,11 +59,7 @@ def upgrade_database(url: str | None, data_dir: Path) -> str:
     if url is None:
         _make_file(data_dir)
     with _engine(url, data_dir) as engine:
-        found = schema.current(engine)
-        _require_known(found)
-        if found != schema.head():
-            schema.upgrade(engine)
-        return schema.current(engine)
+        return _upgraded(engine)
 
 
 def register_bundled(registry: SqlRegistry, store: ContentStore, bundled: Iterable[Bundled]) -> None:
@@ -116,6 +104,24 @@ def _engine(url: str | None, data_dir: Path) -> Iterator[Engine]:
         yield engine
     finally:
         engine.dispose()
+
+
+def _upgraded(engine: Engine) -> str:
+    """The schema of a database that was brought to ours, if it was another."""
+    found = schema.current(engine)
+    _require_known(found)
+    if found == schema.head():
+        return found
+    schema.upgrade(engine)
+    return schema.current(engine)
+
+
+def _require_ours(found: str) -> None:
+    _require_known(found)
+    if found != schema.head():
+        raise StorageUnavailable(
+            f"The database has the schema {found}, this server needs {schema.head()}. Run `seatrial db upgrade`."
+        )
 
 
 def _require_known(found: str) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from seatrial.contracts.manifest import Manifest, manifest_as_dict, parse_manifest
 from seatrial.server.core.clock import timestamp
 from seatrial.server.core.errors import UnknownModel
-from seatrial.server.registry.ledger import Change, Entry, Head, Note, following
+from seatrial.server.registry.ledger import Entry, Head, Move, Note, following
 from seatrial.server.registry.model import ModelVersion, Stage, parse_model_id
 from seatrial.server.registry.ports import Decide
 from seatrial.server.storage import database
@@ -61,8 +61,8 @@ class SqlRegistry:
             with writing(self._engine) as connection:
                 head = _locked_head(connection)
                 connection.execute(insert(versions).values(values))
-                change = Change(version.name, version.version, "register", None, version.stage)
-                _write(connection, [following(head, change, note, timestamp())])
+                move = Move(version.version, None, version.stage, "register")
+                _write(connection, [following(head, version.name, move, note, timestamp())])
         except IntegrityError as error:
             raise ValueError(
                 f"{version.model_id} is registered already, or is not the only one of its name in production"
@@ -85,7 +85,7 @@ class SqlRegistry:
                     .filter_by(name=name, version=move.version)
                     .values(stage=move.after.value, reason=note.why)
                 )
-                entries.append(following(head, move.of(name), note, timestamp()))
+                entries.append(following(head, name, move, note, timestamp()))
                 head = Head.at(entries[-1])
             _write(connection, entries)
             return entries

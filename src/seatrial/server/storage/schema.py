@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -18,6 +19,7 @@ LOCK = 7325
 """The advisory lock of PostgreSQL under which one at a time changes the schema."""
 
 
+@cache
 def head() -> str:
     """The schema that this version of the server works with."""
     found = ScriptDirectory.from_config(_config()).get_current_head()

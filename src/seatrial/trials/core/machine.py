@@ -1,6 +1,5 @@
 """The machine that a load comes from, and how busy it is."""
 
-import hashlib
 import os
 import platform
 import re
@@ -10,6 +9,7 @@ from pathlib import Path
 import psutil
 
 import seatrial
+from seatrial.contracts.digest import digest_of
 from seatrial.contracts.record import Machine
 
 
@@ -27,7 +27,7 @@ def fingerprint() -> Machine:
         system=system,
         python=python,
         seatrial=seatrial.__version__,
-        digest="sha256:" + hashlib.sha256("\n".join(names).encode()).hexdigest(),
+        digest=digest_of("\n".join(names).encode()),
     )
 
 

@@ -54,7 +54,7 @@ def _cases(proof: Proof) -> Iterator[_Case]:
         result: Result = {True: "", False: "error", None: "skipped"}[check.holds]  # type: ignore[assignment]
         yield _Case("run", check.name, result, f"{check.received}; expected {check.expected}")
     for grade in proof.grades:
-        message = grade.reason or f"{value(grade.value, grade.unit)}; acceptable is {grade.acceptable or grade.target}"
+        message = grade.reason or f"{value(grade.value, grade.unit)}; acceptable is {grade.limit}"
         yield _Case("objective", words.what(grade), _GRADES.get(grade.grade, ""), message)
     for item in proof.comparisons:
         message = item.reason or f"ratio {item.ratio:.3f} ({item.low:.3f} to {item.high:.3f}), limit {item.limit:.2f}"

@@ -116,9 +116,9 @@ def _samples(sli: str, scope: Measure | None) -> int:
     """How many requests the value is made of: those of the steady state, or of counts all."""
     if scope is None:
         return 0
-    if sli in COUNTS or scope.measured is None:
-        return scope.requests if sli in COUNTS else 0
-    return scope.measured.count
+    if sli in COUNTS:
+        return scope.requests
+    return scope.measured.count if scope.measured else 0
 
 
 def needed_samples(objective: Objective, run: Run) -> int:

@@ -1,9 +1,9 @@
 """The SLO file as it is used: read, checked, and known by the digest of its text."""
 
-import hashlib
 from importlib.resources import files
 from pathlib import Path
 
+from seatrial.contracts.digest import digest_of
 from seatrial.contracts.proof import SloUsed
 from seatrial.contracts.slo import slo_adapter
 from seatrial.trials.core.errors import WrongFile
@@ -26,4 +26,4 @@ def read_slo(name: str) -> SloUsed:
     else:
         text = read_text(Path(name))
     document = parse_toml(text, name, slo_adapter)
-    return SloUsed(name=name, digest="sha256:" + hashlib.sha256(text.encode()).hexdigest(), document=document)
+    return SloUsed(name=name, digest=digest_of(text.encode()), document=document)

@@ -81,9 +81,8 @@ def _score(grades: Iterable[Grade], *, hopeful: bool = False) -> float:
 
 def _outlasts(item: Grade, lag_ms: float) -> bool:
     """Whether it is below acceptable even if every request was sent, and its answer read, as late as the lag."""
-    limit = item.acceptable or item.target
-    if item.unit == "ms" and limit and item.value is not None:
-        return not parse_limit(limit, item.sli).holds(item.value - 2 * lag_ms)
+    if item.unit == "ms" and item.limit and item.value is not None:
+        return not parse_limit(item.limit, item.sli).holds(item.value - 2 * lag_ms)
     return item.sli not in RATES
 
 
@@ -111,8 +110,7 @@ def _tell_grade(item: Grade) -> str:
     what = f"{item.sli} of {item.scope}"
     if item.reason:
         return f"{what}: {item.reason}"
-    limit = item.acceptable or item.target
-    return f"{what} is {value(item.value, item.unit)}; acceptable is {limit}"
+    return f"{what} is {value(item.value, item.unit)}; acceptable is {item.limit}"
 
 
 def _tell_comparison(item: Comparison) -> str:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from seatrial.server.registry.ledger import NOTHING, Change, Entry, Head, Note, faults, following
+from seatrial.server.registry.ledger import NOTHING, Entry, Head, Move, Note, faults, following
 from seatrial.server.registry.model import Stage
 
 
@@ -12,8 +12,8 @@ def entries() -> list[Entry]:
     made: list[Entry] = []
     for version in range(1, 5):
         head = Head.at(made[-1]) if made else Head()
-        change = Change("digits", version, "register", None, Stage.DEV)
-        made.append(following(head, change, Note("user:1", "why"), "2026-11-24T00:00:00.000Z"))
+        move = Move(version, None, Stage.DEV, "register")
+        made.append(following(head, "digits", move, Note("user:1", "why"), "2026-11-24T00:00:00.000Z"))
     return made
 
 
@@ -44,8 +44,8 @@ def test_an_edit_of_anything_is_found(change: dict[str, str]) -> None:
 
 def test_an_edit_with_a_new_digest_is_found_by_the_next_entry() -> None:
     """Who edits and seals again would have to do so with all that follows, and with the head."""
-    change = Change("digits", 2, "register", None, Stage.PRODUCTION)
-    forged = following(Head.at(WHOLE[0]), change, Note("user:1", "why"), WHOLE[1].at)
+    move = Move(2, None, Stage.PRODUCTION, "register")
+    forged = following(Head.at(WHOLE[0]), "digits", move, Note("user:1", "why"), WHOLE[1].at)
 
     assert list(faults([WHOLE[0], forged, *WHOLE[2:]], HEAD)) == [
         "entry 3 was not written after the entry 2 that is there"

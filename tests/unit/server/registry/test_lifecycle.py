@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from seatrial.server.core.errors import StageConflict, UnknownModel
-from seatrial.server.registry.ledger import Entry, Head, Note, following
-from seatrial.server.registry.lifecycle import NEXT, Move, archive, before_in_production, promote, roll_back
+from seatrial.server.registry.ledger import Entry, Head, Move, Note, following
+from seatrial.server.registry.lifecycle import NEXT, archive, before_in_production, promote, roll_back
 from seatrial.server.registry.model import Stage
 
 DEV, STAGING, PRODUCTION, ARCHIVED = Stage.DEV, Stage.STAGING, Stage.PRODUCTION, Stage.ARCHIVED
@@ -63,7 +63,7 @@ def history(*changes: Sequence[Move]) -> list[Entry]:
     entries: list[Entry] = []
     for move in (move for moves in changes for move in moves):
         head = Head.at(entries[-1]) if entries else Head()
-        entries.append(following(head, move.of("m"), Note("local:x"), "2026-11-24T00:00:00.000Z"))
+        entries.append(following(head, "m", move, Note("local:x"), "2026-11-24T00:00:00.000Z"))
     return entries
 
 

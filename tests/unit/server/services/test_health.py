@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 from tests.fakes.clock import ManualClock
 from tests.fakes.models import a_manifest, a_model, a_version
+from tests.fakes.registry import MemoryRegistry
 
 from seatrial.server.core.errors import NotReady
 from seatrial.server.inference.model import LoadedModel
 from seatrial.server.inference.pool import Pool, Snapshot
 from seatrial.server.registry.model import ModelVersion, Stage
 from seatrial.server.services.health import Lifecycle, health, production_models, ready
-from seatrial.server.storage.memory import MemoryRegistry
 
 A, B = a_manifest(name="a"), a_manifest(name="b")
 BROKEN = {"b:1": "Golden inference: 1 of 1 answers differ"}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tests.fakes.artifacts import MemoryArtifacts
 from tests.fakes.models import X, Y, a_manifest, a_model, a_version, artifacts_of, echo_golden
+from tests.fakes.registry import MemoryRegistry
 from tests.fakes.runtime import EchoRuntime, FailingRuntime, FixedRuntime, load_echo
 
 from seatrial.contracts.golden import parse_golden
@@ -23,7 +24,6 @@ from seatrial.server.services.models import (
     load_models,
     verify_golden,
 )
-from seatrial.server.storage.memory import MemoryRegistry
 
 A, B, C = (a_manifest(name=name) for name in "abc")
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from tests.fakes.clock import ManualClock
 from tests.fakes.models import a_manifest, a_model, a_version
+from tests.fakes.registry import MemoryRegistry
 from tests.fakes.runtime import WAIT_SECONDS, EchoRuntime, FailingRuntime
 
 from seatrial.server.core import clock
@@ -24,7 +25,6 @@ from seatrial.server.inference.pool import Pool, Snapshot
 from seatrial.server.inference.types import InferRequest
 from seatrial.server.registry.model import Stage
 from seatrial.server.services.predict import Predictor
-from seatrial.server.storage.memory import MemoryRegistry
 
 PLANE = a_manifest(name="plane")
 REGISTRY = MemoryRegistry(

@@ -6,7 +6,7 @@ from threading import RLock
 
 from seatrial.server.core.clock import timestamp
 from seatrial.server.core.errors import UnknownModel
-from seatrial.server.registry.ledger import Change, Entry, Head, Note, following
+from seatrial.server.registry.ledger import Entry, Head, Move, Note, following
 from seatrial.server.registry.model import ModelVersion, parse_model_id
 from seatrial.server.registry.ports import Decide
 
@@ -41,7 +41,7 @@ class MemoryRegistry:
             if key in self._versions:
                 raise ValueError(f"{version.model_id} is registered already")
             self._versions[key] = version
-            self._write(Change(*key, "register", None, version.stage), note)
+            self._write(version.name, Move(version.version, None, version.stage, "register"), note)
 
     def change(self, name: str, decide: Decide, note: Note) -> Sequence[Entry]:
         """See `Ledger.change`."""
@@ -53,7 +53,7 @@ class MemoryRegistry:
             for move in decide(stages, self.history(name)):
                 key = (name, move.version)
                 self._versions[key] = replace(self._versions[key], stage=move.after, reason=note.why)
-                self._write(move.of(name), note)
+                self._write(name, move, note)
             return self._ledger[begin:]
 
     def history(self, name: str | None = None) -> Sequence[Entry]:
@@ -64,5 +64,5 @@ class MemoryRegistry:
         """The last entry."""
         return Head.at(self._ledger[-1]) if self._ledger else Head()
 
-    def _write(self, change: Change, note: Note) -> None:
-        self._ledger.append(following(self.head(), change, note, timestamp()))
+    def _write(self, name: str, move: Move, note: Note) -> None:
+        self._ledger.append(following(self.head(), name, move, note, timestamp()))

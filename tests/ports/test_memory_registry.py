@@ -2,9 +2,9 @@
 
 import pytest
 from tests.fakes.models import a_manifest, a_version
+from tests.fakes.registry import MemoryRegistry
 
 from seatrial.server.registry.model import Stage
-from seatrial.server.storage.memory import MemoryRegistry
 
 
 def test_it_begins_with_the_versions_it_is_given() -> None:
