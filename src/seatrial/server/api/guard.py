@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
 from seatrial.server.access.authenticate import Authenticator, host_name, require
-from seatrial.server.access.principal import Scope
+from seatrial.server.access.principal import Principal, Scope
 from seatrial.server.core.errors import BodyTooLarge, InvalidHeader, UnknownHost, UnsupportedMediaType
 
 Headers = dict[bytes, bytes]
@@ -42,9 +42,11 @@ class Guard:
             if names.count(name) > 1:
                 raise InvalidHeader(f"The header '{name.decode()}' came more than once.")
 
-    def authorize(self, headers: Headers, peer: str | None, scope: Scope) -> None:
-        """Raise `Unauthenticated` or `Forbidden` unless the caller holds the scope."""
-        require(self.authenticator.principal(headers, peer), scope)
+    def authorize(self, headers: Headers, peer: str | None, scope: Scope) -> Principal:
+        """The caller; raises `Unauthenticated` or `Forbidden` unless they hold the scope."""
+        principal = self.authenticator.principal(headers, peer)
+        require(principal, scope)
+        return principal
 
     def check_body(self, headers: Headers) -> None:
         """Raise `UnsupportedMediaType` or `BodyTooLarge` by what the headers declare. No content type means JSON."""
@@ -83,11 +85,11 @@ def _is_json(content_type: bytes) -> bool:
 _bearer = HTTPBearer(auto_error=False, description="An access token. Loopback callers need none to predict and read.")
 
 
-def needs(scope: Scope, guard: Guard) -> Callable[..., Awaitable[None]]:
-    """A dependency that lets only callers with this scope through."""
+def needs(scope: Scope, guard: Guard) -> Callable[..., Awaitable[Principal]]:
+    """A dependency that lets only callers with this scope through, and gives who they are."""
 
-    async def check(request: Request, _: object = Depends(_bearer)) -> None:
+    async def check(request: Request, _: object = Depends(_bearer)) -> Principal:
         peer = request.scope["client"]
-        guard.authorize(dict(request.scope["headers"]), peer[0] if peer else None, scope)
+        return guard.authorize(dict(request.scope["headers"]), peer[0] if peer else None, scope)
 
     return check
