@@ -95,7 +95,7 @@ def test_a_model_that_fails_is_500_and_tells_nothing(
 def test_a_failure_of_another_route_is_500_and_tells_nothing(tmp_path: Path) -> None:
     """A store that is gone makes /models fail with a problem, while /predict goes on."""
     registry = LostRegistry([item.as_version(1, ModelStage.PRODUCTION) for item in read_bundled(zoo.folders())])
-    with serving(tmp_path, registry=registry, artifacts=ForgedArtifacts()) as started:
+    with serving(tmp_path, ledger=registry, artifacts=ForgedArtifacts()) as started:
         registry.lost = True
         response = started.get("/models", headers={"X-Request-ID": "lost"})
         answer = problem(response, 500, "internal-error")
@@ -253,7 +253,7 @@ def test_with_no_model_left_nothing_is_healthy(tmp_path: Path) -> None:
 
 def test_with_no_model_at_all_nothing_is_ready(tmp_path: Path) -> None:
     """Readiness is never true on an empty set."""
-    with serving(tmp_path, registry=LostRegistry([])) as started:
+    with serving(tmp_path, ledger=LostRegistry([])) as started:
         for path in ("/health", "/health/ready"):
             assert "models" in problem(started.get(path), 503, "not-ready")["reasons"]
         problem(started.post("/predict", json={"data": DENVER}), 409, "model-not-loaded")

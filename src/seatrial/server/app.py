@@ -27,7 +27,7 @@ from seatrial.server.inference.executor import Executor
 from seatrial.server.inference.pool import Pool
 from seatrial.server.inference.runtime import RuntimeLoader
 from seatrial.server.registry.mirror import Mirror
-from seatrial.server.registry.ports import Artifacts, Registry
+from seatrial.server.registry.ports import Artifacts, Ledger, Registry
 from seatrial.server.runtimes import onnx
 from seatrial.server.services.follow import Follower
 from seatrial.server.services.health import Lifecycle, health, ready
@@ -75,7 +75,7 @@ def create_app(
     *,
     url: str = "",
     on_start: Callable[[Lifecycle, Sequence[str]], None] = lambda _, __: None,
-    registry: Registry | None = None,
+    ledger: Ledger | None = None,
     artifacts: Artifacts | None = None,
     load: RuntimeLoader = onnx.load,
 ) -> ASGIApp:
@@ -85,16 +85,22 @@ def create_app(
         settings: what the operator chose.
         url: where it can be reached, for the log.
         on_start: called in the lifespan with the ids of the models, once they are loaded.
-        registry: in the place of the registry of bundled models.
+        ledger: in the place of the database; nothing else changes it.
         artifacts: in the place of the files in the data directory.
         load: in the place of ONNX Runtime.
     """
     log = structlog.get_logger("seatrial")
     artifacts = artifacts if artifacts is not None else _store(settings)
+    registry: Registry
     follower: Follower | None = None
-    if registry is None:
-        follower = _follow(settings, log)
+    if ledger is None:
+        ledger = database = reach_registry(settings.database_url, settings.data_dir)
+        follower = Follower(
+            Mirror(database, clock.monotonic), database.close, partial(_log_database, log), clock.monotonic
+        )
         registry = follower.mirror
+    else:
+        registry = ledger
     pool = Pool()
     executor = Executor(max(1, allowed_cores() // settings.workers))
     predictor = Predictor(pool, executor, registry)
@@ -159,13 +165,6 @@ def create_app(
     lane = Lane(guard, predictor, metrics, clock.monotonic)
     journal = Journal(metrics, log, clock.monotonic)
     return Edge(app, lane, guard, lifecycle, journal, clock.monotonic)
-
-
-def _follow(settings: Settings, log: structlog.typing.FilteringBoundLogger) -> Follower:
-    """Of what `prepare` has made: a worker that comes back while the database is gone waits for it."""
-    source = reach_registry(settings.database_url, settings.data_dir)
-    mirror = Mirror(source, clock.monotonic)
-    return Follower(mirror, source.close, partial(_log_database, log), clock.monotonic)
 
 
 def _log_database(log: structlog.typing.FilteringBoundLogger, event: str, detail: str) -> None:

@@ -1,6 +1,7 @@
 """Follow the registry: what other processes change in it, this worker knows within a second."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 
 from seatrial.server.core.clock import Monotonic
@@ -36,6 +37,7 @@ class Follower:
         self._say = say
         self._clock = clock
         self.serve: Serve = lambda _: True
+        self._looking = threading.Lock()
         self._again: float | None = None
         self._stopped = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -62,16 +64,20 @@ class Follower:
                 await asyncio.to_thread(self.look)
 
     def look(self) -> None:
-        """Compare once. Whatever goes wrong is told, and does not end the following."""
-        before = self.mirror.fault
-        try:
-            self.mirror.refresh(self._prepare)
-            if self._again is not None and self._clock() >= self._again:
-                self._prepare(self.mirror)
-        except Exception as error:  # noqa: BLE001 - a worker that no longer follows would serve the past for ever
-            self.mirror.fault = f"{type(error).__name__}: {error}"
-        if self.mirror.fault != before:
-            self._say("database_lost" if self.mirror.fault else "database_back", self.mirror.fault)
+        """Compare once; also called by who has just changed something here, so that it is seen in the next answer.
+
+        Whatever goes wrong is told, and does not end the following.
+        """
+        with self._looking:
+            before = self.mirror.fault
+            try:
+                self.mirror.refresh(self._prepare)
+                if self._again is not None and self._clock() >= self._again:
+                    self._prepare(self.mirror)
+            except Exception as error:  # noqa: BLE001 - a worker that no longer follows would serve the past for ever
+                self.mirror.fault = f"{type(error).__name__}: {error}"
+            if self.mirror.fault != before:
+                self._say("database_lost" if self.mirror.fault else "database_back", self.mirror.fault)
 
     def _prepare(self, registry: Registry) -> None:
         self._again = None if self.serve(registry) else self._clock() + RETRY_SECONDS
