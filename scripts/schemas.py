@@ -17,11 +17,11 @@ from seatrial.contracts.manifest import manifest_schema
 from seatrial.contracts.proof import proof_schema, state, statement_adapter
 from seatrial.contracts.record import run_adapter, run_schema, sample_schema
 from seatrial.contracts.slo import slo_schema
+from seatrial.grading.plans import plan_schema
+from seatrial.grading.spec import read_slo
 from seatrial.trials.core.target import target_schema
-from seatrial.trials.load.plans import plan_schema
+from seatrial.trials.measure.prove import prove
 from seatrial.trials.measure.records import read_samples
-from seatrial.trials.slo.prove import prove
-from seatrial.trials.slo.spec import read_slo
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference" / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

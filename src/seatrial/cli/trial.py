@@ -197,7 +197,8 @@ def compare(
 @contextmanager
 def _exit_codes() -> Iterator[None]:
     """What stops a trial, as an exit code and one text on standard error."""
-    from seatrial.trials.core.errors import CouldNotRun, WrongFile
+    from seatrial.grading.toml import WrongFile
+    from seatrial.trials.core.errors import CouldNotRun
 
     ending = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
@@ -236,8 +237,8 @@ def _interrupt(_: int, frame: FrameType | None) -> None:
 @contextmanager
 def _run(slo: str, out: Path | None) -> Iterator[tuple["SloUsed", Path, "Progress"]]:
     """What every run needs: the SLO file, a new folder, and somebody to tell."""
+    from seatrial.grading.spec import read_slo
     from seatrial.trials import verbs
-    from seatrial.trials.slo.spec import read_slo
 
     used, folder = read_slo(slo), verbs.new_folder(out)
     with _progress() as progress:
@@ -277,7 +278,7 @@ def _progress() -> Iterator["Progress"]:
 
 
 def _told(live: "Live") -> str:
-    from seatrial.trials.core.numbers import ms, rate
+    from seatrial.grading.numbers import ms, rate
 
     bar = "━" * int(24 * live.elapsed_s / live.duration_s) if live.duration_s else ""
     latencies = " / ".join(ms(value) for value in (live.p50_ms, live.p95_ms, live.p99_ms))

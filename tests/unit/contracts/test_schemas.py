@@ -17,11 +17,11 @@ from seatrial import zoo
 from seatrial.contracts.proof import proof_schema, state, statement_adapter
 from seatrial.contracts.record import run_adapter, sample_schema
 from seatrial.contracts.slo import slo_schema
-from seatrial.trials.load.plans import NAMES, plan_schema
-from seatrial.trials.measure.histogram import decode
+from seatrial.grading.histogram import decode
+from seatrial.grading.plans import NAMES, plan_schema
+from seatrial.grading.spec import SHIPPED, read_slo
+from seatrial.trials.measure.prove import prove
 from seatrial.trials.measure.records import encode, read_samples
-from seatrial.trials.slo.prove import prove
-from seatrial.trials.slo.spec import SHIPPED, read_slo
 
 ROOT = Path(__file__).resolve().parents[3]
 PUBLISHED = ROOT / "docs" / "reference" / "schemas"
@@ -103,7 +103,7 @@ def test_a_sample_keeps_its_schema() -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_slo_files_keep_their_schema(name: str) -> None:
     """Each as TOML reads it."""
-    text = files("seatrial.trials.slo").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    text = files("seatrial.grading").joinpath("slo", f"{name}.toml").read_text(encoding="utf-8")
 
     jsonschema.Draft202012Validator(slo_schema()).validate(tomllib.loads(text))
 
@@ -111,6 +111,6 @@ def test_shipped_slo_files_keep_their_schema(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_shipped_plans_keep_their_schema(name: str) -> None:
     """Each as TOML reads it."""
-    text = files("seatrial.trials.load").joinpath("plans", f"{name}.toml").read_text(encoding="utf-8")
+    text = files("seatrial.grading").joinpath("plans", f"{name}.toml").read_text(encoding="utf-8")
 
     jsonschema.Draft202012Validator(plan_schema()).validate(tomllib.loads(text))

@@ -3,12 +3,14 @@
 import http.client
 import ssl
 import time
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import orjson
 
 from seatrial.contracts.record import MemoryReading, Subject
 from seatrial.trials.core.errors import CouldNotRun
+from seatrial.trials.core.models import KnownModel, read_known
 from seatrial.trials.core.target import Target, subjects_of
 
 TIMEOUT_S = 5.0
@@ -67,11 +69,65 @@ def ask(target: Target, path: str) -> bytes | None:
 
 
 def models(target: Target) -> tuple[Subject, ...]:
-    """The models in production, where the target is a Seatrial server; else none."""
+    """The models in production, and the one that is on trial, where the target is a Seatrial server; else none."""
+    served = subjects_of(_document(target, "/models"))
+    if not target.model:
+        return served
+    return (*(subject for subject in served if subject.model_id != target.model), candidate(target))
+
+
+def candidate(target: Target) -> Subject:
+    """The version that is on trial, as the target serves it; raises `CouldNotRun` where it tells nothing of it."""
+    document = _document(target, f"/models/{target.model}")
+    found = document if isinstance(document, dict) else {}
+    digest, served = found.get("digest"), found.get("serving_config_digest")
+    if not isinstance(digest, str):
+        raise CouldNotRun(f"{target.url} tells nothing of {target.model} at /models/{target.model}")
+    return Subject(model_id=target.model, digest=digest, serving_config_digest=served or "")
+
+
+def known_model(target: Target, model_id: str) -> KnownModel:
+    """A version with its known answers, as the target tells them; raises `CouldNotRun` where it does not."""
+    description, golden = ask(target, f"/models/{model_id}"), ask(target, f"/models/{model_id}/golden")
     try:
-        return subjects_of(orjson.loads(ask(target, "/models") or b"null"))
+        return read_known(description or b"", golden or b"", model_id)
+    except ValueError as error:
+        raise CouldNotRun(
+            f"{target.url} tells no known answers of {model_id}: expected its manifest at /models/{model_id} and "
+            f"cases with a tolerance at /models/{model_id}/golden"
+        ) from error
+
+
+def with_models(target: Target) -> Target:
+    """The target, with what its users ask about: its own versions where those are not what is bundled.
+
+    The one on trial takes the place of the model of its task. Raises `CouldNotRun` where its answers are not known.
+    """
+    if target.requests:
+        return target
+    found = target.models
+    for model in found.either():
+        known = _in_production(target, model)
+        found = found.put(known) if known else found
+    if target.model:
+        candidate = known_model(target, target.model)
+        found = replace(found.put(candidate), candidate=candidate)
+    return replace(target, models=found)
+
+
+def _in_production(target: Target, model: KnownModel) -> KnownModel | None:
+    """The version of the same name that is in production, asked by its name; none where it is the bundled one."""
+    for subject in subjects_of(_document(target, f"/models?stage=production&model_name={model.name}")):
+        if subject.model_id.startswith(f"{model.name}:") and subject.digest != model.manifest.digest:
+            return replace(known_model(target, subject.model_id), model_id="")
+    return None
+
+
+def _document(target: Target, path: str) -> object:
+    try:
+        return orjson.loads(ask(target, path) or b"null")
     except orjson.JSONDecodeError:
-        return ()
+        return None
 
 
 def memory(target: Target) -> float | None:

@@ -6,8 +6,7 @@ from pathlib import Path
 from seatrial.contracts.digest import digest_of
 from seatrial.contracts.proof import SloUsed
 from seatrial.contracts.slo import slo_adapter
-from seatrial.trials.core.errors import WrongFile
-from seatrial.trials.core.toml import parse_toml, read_text
+from seatrial.grading.toml import WrongFile, parse_toml, read_text
 
 SHIPPED = ("default", "strict")
 """`default` holds the floors that comparable services promise, `strict` what we aim at."""
@@ -20,7 +19,7 @@ def read_slo(name: str) -> SloUsed:
         WrongFile: it cannot be used; a line `file:line: ...` for each fault.
     """
     if name in SHIPPED:
-        text = files("seatrial.trials.slo").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+        text = files("seatrial.grading").joinpath("slo", f"{name}.toml").read_text(encoding="utf-8")
     elif not Path(name).exists():
         raise WrongFile(f"{name}: expected the path of an SLO file, or one of {', '.join(SHIPPED)}; no such file")
     else:

@@ -1,13 +1,14 @@
 """A candidate against the champion, from blocks measured in turn: the ratio of each pair, and how sure it is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from statistics import median
 
-from seatrial.contracts.proof import Comparison, Outcome
+from seatrial.contracts.proof import Block, Comparison, Outcome, Side
 from seatrial.contracts.slo import Objective, Slo, parse_change
-from seatrial.trials.measure.fold import ALL
-from seatrial.trials.measure.pairs import Pairs, Side
-from seatrial.trials.measure.statistics import Ratio, ratio_of_pairs
+from seatrial.grading.histogram import decode, merged
+from seatrial.grading.measures import ALL
+from seatrial.grading.statistics import Ratio, ratio_of_pairs
 
 LEAST_PAIRS = 10
 """Pairs that a pass takes."""
@@ -20,17 +21,17 @@ def stated(slo: Slo, plan: str) -> list[Objective]:
     return [objective for objective in slo.objective if objective.versus_champion and objective.applies_to(plan)]
 
 
-def compare(slo: Slo, plan: str, pairs: Pairs) -> tuple[Comparison, ...]:
+def compare(slo: Slo, plan: str, blocks: Sequence[Block]) -> tuple[Comparison, ...]:
     """Each objective stated against a champion that was measured."""
-    return tuple(_comparisons(slo, plan, pairs))
+    return tuple(_comparisons(slo, plan, blocks))
 
 
-def _comparisons(slo: Slo, plan: str, pairs: Pairs) -> Iterator[Comparison]:
+def _comparisons(slo: Slo, plan: str, blocks: Sequence[Block]) -> Iterator[Comparison]:
     for objective in stated(slo, plan):
-        champion = _figures(objective, pairs, "champion")
-        candidate = _figures(objective, pairs, "candidate")
+        wanted = [block for block in blocks if block.pair and objective.endpoint in {None, block.endpoint}]
+        champion, candidate = _figures(objective, wanted, "champion"), _figures(objective, wanted, "candidate")
         if champion and len(champion) == len(candidate):
-            yield _comparison(objective, champion, candidate, _why_not(objective, pairs))
+            yield _comparison(objective, champion, candidate, _why_not(wanted))
 
 
 def _comparison(objective: Objective, champion: list[float], candidate: list[float], why_not: str) -> Comparison:
@@ -51,17 +52,25 @@ def _comparison(objective: Objective, champion: list[float], candidate: list[flo
     )
 
 
-def _figures(objective: Objective, pairs: Pairs, side: Side) -> list[float]:
-    """The objective's indicator in each block."""
-    summaries = (histogram.summary() for histogram in pairs.histograms(side, objective.endpoint))
-    return [float(getattr(summary, objective.sli)) for summary in summaries if summary]
+def _figures(objective: Objective, blocks: Sequence[Block], side: Side) -> list[float]:
+    """The objective's indicator in each pair's block, over its endpoints."""
+    ordered = sorted((block for block in blocks if block.side == side), key=lambda block: block.pair)
+    together = (
+        merged(decode(block.latency.histogram) for block in group)
+        for _, group in groupby(ordered, key=lambda block: block.pair)
+    )
+    return [float(getattr(summary, objective.sli)) for histogram in together if (summary := histogram.summary())]
 
 
-def _why_not(objective: Objective, pairs: Pairs) -> str:
+def _why_not(blocks: Sequence[Block]) -> str:
     """Failures make the speed of either meaningless: what fails may fail fast, or at a timeout."""
     sides: tuple[Side, ...] = ("champion", "candidate")
-    failures = [(side, pairs.failures(side, objective.endpoint)) for side in sides]
-    told = [f"{len(faults)} requests of the {side} failed ({faults[0]})" for side, faults in failures if faults]
+    told = []
+    for side in sides:
+        failed = [block for block in blocks if block.side == side and block.failures]
+        if failed:
+            count = sum(block.failures for block in failed)
+            told.append(f"{count} requests of the {side} failed ({failed[0].fault})")
     return "; ".join(told)
 
 

@@ -8,8 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from seatrial.contracts.slo import DurationText, parse_duration
-from seatrial.trials.core.errors import WrongFile
-from seatrial.trials.core.toml import parse_toml, read_text
+from seatrial.grading.toml import WrongFile, parse_toml, read_text
 
 NAMES = ("smoke", "baseline", "medium", "high", "stress")
 """The plans that are shipped."""
@@ -67,7 +66,7 @@ def read_plan(name: str) -> Plan:
         WrongFile: it cannot be used; a line `file:line: ...` for each fault.
     """
     if name in NAMES:
-        text = files("seatrial.trials.load").joinpath("plans", f"{name}.toml").read_text(encoding="utf-8")
+        text = files("seatrial.grading").joinpath("plans", f"{name}.toml").read_text(encoding="utf-8")
     elif not Path(name).exists():
         raise WrongFile(f"{name}: expected a plan ({', '.join(NAMES)}) or the path of a plan file; no such file")
     else:

@@ -8,9 +8,13 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from seatrial.trials.core.errors import WrongFile
-
 T = TypeVar("T")
+
+
+class WrongFile(Exception):
+    """A file of the caller's cannot be used. The text has a line `file:line: what was expected; what came` a fault."""
+
+
 Path_ = tuple[str | int, ...]
 _HEADER = re.compile(r"^\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?\s*(#.*)?$")
 _KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")

@@ -1,10 +1,10 @@
 """Warm-up, found and not assumed: where the run settles, and whether it stays so."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import median
 
 from seatrial.contracts.record import Run
+from seatrial.grading.measures import Steadiness
 
 MOST_OF_RUN = 0.25
 MOST_S = 5.0
@@ -16,15 +16,6 @@ FLOOR_MS = 1.0
 WINDOW = 3
 SHORTEST = 6
 """Seconds with answers that a statement about steadiness needs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Steadiness:
-    """Seconds from the start that are warm-up, and whether the rest is steady. None: too short to tell."""
-
-    warm_up_s: float
-    steady: bool | None
-    told: str
 
 
 NO_LOAD = Steadiness(0.0, None, "no load to be steady")

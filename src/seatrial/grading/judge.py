@@ -1,31 +1,24 @@
-"""A proof from records: fold, check, grade, decide. The same records and SLO file always make the same proof."""
+"""A proof from measures: check, grade, decide. The same measures and SLO file always make the same proof."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
-from seatrial.contracts.proof import AnswerCheck, Proof, SloUsed, Verdict
-from seatrial.contracts.record import Run, Sample
-from seatrial.trials.measure.fold import fold
-from seatrial.trials.measure.pairs import Pairs
-from seatrial.trials.slo import versus
-from seatrial.trials.slo.grade import grade
-from seatrial.trials.slo.validity import check
-from seatrial.trials.slo.verdict import decide
+from seatrial.contracts.proof import AnswerCheck, Block, Proof, SloUsed, Verdict
+from seatrial.contracts.record import Run
+from seatrial.grading import versus
+from seatrial.grading.grade import grade
+from seatrial.grading.measures import Measures
+from seatrial.grading.validity import check
+from seatrial.grading.verdict import decide
 
 Result = Literal["PASSED", "WARNED", "FAILED"]
 
 
-def prove(
-    run: Run,
-    samples: Iterable[Sample],
-    slo: SloUsed,
-    pairs: Iterable[Sample] = (),
-    answers: Sequence[AnswerCheck] = (),
+def judge(
+    run: Run, measures: Measures, slo: SloUsed, blocks: Sequence[Block] = (), answers: Sequence[AnswerCheck] = ()
 ) -> Proof:
-    """What the records of a run show under an SLO file. `pairs` are those of blocks in turn with a champion."""
-    measures = fold(samples, run)
+    """What the measures of a run show under an SLO file. `blocks` are those in turn with a champion."""
     checks = check(run, measures)
-    blocks = Pairs(pairs)
     comparisons = versus.compare(slo.document, run.plan, blocks)
     grades = grade(slo.document, run, measures, champion=bool(blocks), compared=comparisons)
     verdict = decide(slo.document.total, checks, grades, comparisons, answers, run.generator.lag_p99_ms or 0.0)
@@ -43,6 +36,7 @@ def prove(
         grades=grades,
         verdict=verdict,
         comparisons=comparisons,
+        blocks=tuple(blocks),
         answers=tuple(answers),
         result=_result(verdict),
     )

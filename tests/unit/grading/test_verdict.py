@@ -10,10 +10,10 @@ from tests.fakes.runs import ANSWER, GOOD_GENERATOR, bench, closed_loop, open_lo
 from seatrial.contracts.proof import EXIT_CODES, AnswerCheck, Grade, Proof, state, statement_adapter
 from seatrial.contracts.record import Generator, MemoryReading, Run, Sample
 from seatrial.contracts.slo import Objective, Slo, Total, slo_adapter
-from seatrial.trials.core.errors import WrongFile
-from seatrial.trials.measure.histogram import decode
-from seatrial.trials.slo.prove import prove
-from seatrial.trials.slo.spec import read_slo
+from seatrial.grading.histogram import decode
+from seatrial.grading.spec import read_slo
+from seatrial.grading.toml import WrongFile
+from seatrial.trials.measure.prove import prove
 
 DEFAULT = read_slo("default")
 

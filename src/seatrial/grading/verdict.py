@@ -13,8 +13,8 @@ from seatrial.contracts.proof import (
     Verdict,
 )
 from seatrial.contracts.slo import Total, parse_condition, parse_limit
-from seatrial.trials.core.numbers import value
-from seatrial.trials.slo.validity import DOUBTS, LAG
+from seatrial.grading.numbers import value
+from seatrial.grading.validity import DOUBTS, LAG
 
 POINTS: dict[GradeName, float] = {"target": 1.0, "acceptable": 0.9, "marginal": 0.5, "poor": 0.0}
 """What a grade is worth. A run that is acceptable everywhere scores 90 %: it passes, with nothing to spare."""

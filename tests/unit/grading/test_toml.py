@@ -2,7 +2,7 @@
 
 import pytest
 
-from seatrial.trials.core.toml import line_of
+from seatrial.grading.toml import line_of
 
 TEXT = """\
 schema = "x"

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from seatrial.contracts.slo import Limit, parse_change, parse_condition, parse_duration, parse_limit
-from seatrial.trials.core.errors import WrongFile
-from seatrial.trials.slo.spec import SHIPPED, read_slo
+from seatrial.grading.spec import SHIPPED, read_slo
+from seatrial.grading.toml import WrongFile
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from seatrial.contracts.proof import Check
 from seatrial.contracts.record import Run
-from seatrial.trials.core.numbers import value
-from seatrial.trials.measure.fold import Measures
+from seatrial.grading.measures import Measures
+from seatrial.grading.numbers import value
 
 MOST_OF_CEILING = 0.8
 LEAST_ACHIEVED = 0.98

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hdrh.histogram import HdrHistogram
 
-from seatrial.trials.measure.histogram import DIGITS, HIGHEST_US, LOWEST_US, Histogram, back_filled, curve, decode
-from seatrial.trials.measure.statistics import ratio_of_pairs, samples_needed
+from seatrial.grading.histogram import DIGITS, HIGHEST_US, LOWEST_US, Histogram, back_filled, curve, decode
+from seatrial.grading.statistics import ratio_of_pairs, samples_needed
 
 
 def test_percentiles_are_within_a_thousandth() -> None:

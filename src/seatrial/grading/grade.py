@@ -8,8 +8,8 @@ from statistics import median
 from seatrial.contracts.proof import Comparison, Grade, GradeName, Latency, Measure
 from seatrial.contracts.record import Run
 from seatrial.contracts.slo import UNITS, Objective, Slo, parse_limit
-from seatrial.trials.measure.fold import ALL, Measures
-from seatrial.trials.measure.statistics import samples_needed
+from seatrial.grading.measures import ALL, Measures
+from seatrial.grading.statistics import samples_needed
 
 RATE_NEEDS_S = 60.0
 """Seconds from which on the rate of a closed loop says something: think times even out."""
