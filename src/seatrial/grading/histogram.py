@@ -4,6 +4,8 @@ All percentiles of all reports come from these, so that anyone can compute them 
 the smallest recorded value that this share of the values does not exceed, within 0.1 %.
 """
 
+import base64
+import zlib
 from collections.abc import Iterable
 
 import numpy as np
@@ -15,6 +17,9 @@ from seatrial.contracts.proof import CurvePoint, Latency
 LOWEST_US = 1
 HIGHEST_US = 3_600_000_000
 DIGITS = 3
+HEADER_BYTES = 8
+MOST_BYTES = 1 << 20
+"""What the counts of a histogram of this range and these digits can take unpacked, and more."""
 CURVE = tuple(round(100 * (1 - 10 ** (-step / 10)), 6) for step in range(51))
 """The percentiles of the curve: even steps of rarity, 0 to 99.999."""
 
@@ -90,18 +95,33 @@ class Histogram:
             p99_9_ms=p99_9,
             max_ms=most,
             variation=deviation / mean,
-            histogram=self._hdr.encode().decode("ascii"),
+            histogram=self.encoded(),
         )
+
+    def encoded(self) -> str:
+        """Itself as base64."""
+        return str(self._hdr.encode().decode("ascii"))
 
     def _counts(self) -> npt.NDArray[np.uint64]:
         return np.frombuffer(self._hdr.counts, dtype=np.uint64)
 
 
 def decode(text: str) -> Histogram:
-    """A histogram from its base64 text."""
+    """A histogram from its base64 text, whoever wrote it; raises `ValueError` where it is none."""
     found = Histogram()
-    found._hdr.decode_and_add(text)  # noqa: SLF001 - of our own class
+    try:
+        _require_small(text)
+        found._hdr.decode_and_add(text)  # noqa: SLF001 - of our own class
+    except Exception as error:  # the library's errors have no common root but Exception
+        raise ValueError(f"no HdrHistogram: {error}") from error
     return found
+
+
+def _require_small(text: str) -> None:
+    """The library unpacks whatever it is given."""
+    packed = base64.b64decode(text, validate=True)[HEADER_BYTES:]
+    if len(zlib.decompressobj().decompress(packed, MOST_BYTES)) == MOST_BYTES:
+        raise ValueError("it unpacks to more than a histogram takes")
 
 
 def curve(measured: Histogram, corrected: Histogram) -> tuple[CurvePoint, ...]:

@@ -74,6 +74,12 @@ def read_plan(name: str) -> Plan:
     return parse_toml(text, name, _plan)
 
 
+def most_requests_a_second(plan: Plan) -> float:
+    """What its users would send if every answer came at once: each class has its share of them, and its mean wait."""
+    share = plan.users / len(plan.classes)
+    return sum(share / (sum(WAITS[name]) / 2) for name in plan.classes)
+
+
 def plan_schema() -> dict[str, Any]:
     """The JSON Schema of a plan file."""
     return _plan.json_schema()

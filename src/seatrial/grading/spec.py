@@ -12,17 +12,24 @@ SHIPPED = ("default", "strict")
 """`default` holds the floors that comparable services promise, `strict` what we aim at."""
 
 
+def read_slo_text(name: str) -> str:
+    """The text of an SLO file; raises as `read_slo` does."""
+    if name in SHIPPED:
+        return files("seatrial.grading").joinpath("slo", f"{name}.toml").read_text(encoding="utf-8")
+    if not Path(name).exists():
+        raise WrongFile(f"{name}: expected the path of an SLO file, or one of {', '.join(SHIPPED)}; no such file")
+    return read_text(Path(name))
+
+
+def parse_slo(text: str, name: str) -> SloUsed:
+    """Read the text of an SLO file, which faults call `name`; raises as `read_slo` does."""
+    return SloUsed(name=name, digest=digest_of(text.encode()), document=parse_toml(text, name, slo_adapter))
+
+
 def read_slo(name: str) -> SloUsed:
     """An SLO file by its path, or one of ours by its name, `default` or `strict`.
 
     Raises:
         WrongFile: it cannot be used; a line `file:line: ...` for each fault.
     """
-    if name in SHIPPED:
-        text = files("seatrial.grading").joinpath("slo", f"{name}.toml").read_text(encoding="utf-8")
-    elif not Path(name).exists():
-        raise WrongFile(f"{name}: expected the path of an SLO file, or one of {', '.join(SHIPPED)}; no such file")
-    else:
-        text = read_text(Path(name))
-    document = parse_toml(text, name, slo_adapter)
-    return SloUsed(name=name, digest=digest_of(text.encode()), document=document)
+    return parse_slo(read_slo_text(name), name)

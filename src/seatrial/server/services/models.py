@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -107,8 +108,24 @@ def load_model(version: ModelVersion, artifacts: Artifacts, load: RuntimeLoader)
     )
 
 
-def verify_golden(runtime: Runtime, arrays: Arrays, golden: Golden) -> None:
-    """Raise `ModelUnusable` unless every golden answer is reproduced within the tolerance."""
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Known inputs that were asked again: how many, and by how much the worst answer differs from the record."""
+
+    cases: int
+    worst: float
+    tolerance: float
+
+
+def replay(version: ModelVersion, artifacts: Artifacts, load: RuntimeLoader) -> Replay:
+    """Load a version aside, and ask it its known inputs again; raises `ModelUnusable` where an answer differs."""
+    golden = artifacts.golden(version.golden)
+    runtime = load(artifacts.model(version.manifest.digest), version.manifest)
+    return verify_golden(runtime, _golden_arrays(Signature(version.manifest), golden), golden)
+
+
+def verify_golden(runtime: Runtime, arrays: Arrays, golden: Golden) -> Replay:
+    """Ask the golden inputs; raises `ModelUnusable` unless every answer is the recorded one within the tolerance."""
     output = np.asarray(runtime.run(arrays), np.float64)
     if len(output) != len(golden.cases):
         raise ModelUnusable(f"Golden inference: {len(output)} answers to {len(golden.cases)} inputs.")
@@ -124,6 +141,7 @@ def verify_golden(runtime: Runtime, arrays: Arrays, golden: Golden) -> None:
             f"Golden inference: {wrong.size} of {len(expected)} answers differ from the recorded ones, the first at"
             f" case {wrong[0]} by {difference[wrong[0]]:.3g} (tolerance {golden.tolerance:g})."
         )
+    return Replay(len(expected), float(difference.max()), golden.tolerance)
 
 
 def list_models(registry: Registry, pool: Pool, name: str | None, stage: str | None) -> list[dict[str, Any]]:

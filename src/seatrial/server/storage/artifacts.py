@@ -64,6 +64,10 @@ class ContentStore:
         """See `Artifacts.golden`."""
         return read_golden(self._read(digest, "golden file"))
 
+    def document(self, digest: str) -> bytes:
+        """See `Documents.document`."""
+        return self._read(digest, "document")
+
     def _read(self, digest: str, what: str) -> bytes:
         try:
             content = self._path(digest).read_bytes()

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     Column,
     Connection,
     Engine,
+    Float,
     Index,
     Integer,
     MetaData,
@@ -90,6 +92,47 @@ head = Table(
     CheckConstraint("id = 1", name="one_head"),
 )
 """The last entry of the ledger: one row, which every writer locks first."""
+trials = Table(
+    "trials",
+    metadata,
+    Column("trial_id", String(32), primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("opened", Float(53), nullable=False),
+    Column("expires", Float(53), nullable=False),
+    Column("who", Text, nullable=False),
+    Column("closed", Boolean, nullable=False),
+)
+"""Trials that were begun. Times are Unix time in seconds."""
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("trial_id", String(32), primary_key=True),
+    Column("worker", String(32), primary_key=True),
+    Column("phase", String(16), primary_key=True),
+    Column("endpoint", String(128), primary_key=True),
+    Column("model_id", String(80), primary_key=True),
+    Column("requests", Integer, nullable=False),
+    Column("errors", Integer, nullable=False),
+    Column("histogram", Text, nullable=False),
+    Column("first", Float(53), nullable=False),
+    Column("last", Float(53), nullable=False),
+)
+"""What each worker has counted under a trial so far."""
+proofs = Table(
+    "proofs",
+    metadata,
+    Column("digest", String(71), primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("need", String(80), nullable=False),
+    Column("trial_id", String(32), nullable=False, unique=True),
+    Column("submitted", Float(53), nullable=False),
+    Column("who", Text, nullable=False),
+    Column("counted", Text, nullable=False),
+    Index("ix_proofs_version", "name", "version"),
+)
+"""Proofs that agreed with what was counted; their files lie under their digests. One a trial."""
 
 
 def sqlite_url(data_dir: Path) -> str:

@@ -16,6 +16,7 @@ from seatrial.server.registry.model import ModelVersion, Stage, parse_model_id
 from seatrial.server.registry.ports import Decide
 from seatrial.server.storage import database
 from seatrial.server.storage.database import ledger, reading, versions, writing
+from seatrial.server.storage.evidence import SqlEvidence
 
 _FIELDS = tuple(column for column in ledger.columns)
 
@@ -25,6 +26,11 @@ class SqlRegistry:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    @property
+    def evidence(self) -> SqlEvidence:
+        """Trials and proofs, in the same database."""
+        return SqlEvidence(self._engine)
 
     def close(self) -> None:
         """Hang up; a later call connects anew."""
