@@ -64,6 +64,12 @@ def serve(  # noqa: PLR0913, PLR0917 - one option a setting
         float | None,
         typer.Option(help="Seconds between SIGTERM and closing the listener. [default: 0 on loopback, else 5]"),
     ] = None,
+    gate: Annotated[
+        str | None, typer.Option(help="Whether a promotion needs proofs: enforce, warn or off. [default: enforce]")
+    ] = None,
+    slo: Annotated[
+        str | None, typer.Option(help="The SLO file that decides: a path, default or strict. [default: default]")
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [default: info]")] = None,
     config: Annotated[
         Path | None, typer.Option(help="A TOML file of settings. [default: ./seatrial.toml, if any]")
@@ -84,13 +90,15 @@ def _serve(flags: dict[str, Any], config: Path | None) -> None:
 
     from functools import partial
 
+    from seatrial.grading.toml import WrongFile
     from seatrial.server import process
-    from seatrial.server.app import create_app, drain_seconds, prepare
+    from seatrial.server.app import create_app, drain_seconds, prepare, read_rules
     from seatrial.server.core.errors import ModelUnusable, StorageUnavailable
 
     try:
+        read_rules(settings)
         prepare(settings)
-    except (StorageUnavailable, ModelUnusable) as error:
+    except (StorageUnavailable, ModelUnusable, WrongFile) as error:
         _refuse(str(error))
     except (ValueError, OSError) as error:
         _refuse(f"Cannot use the data directory {settings.data_dir}: {getattr(error, 'strerror', None) or error}.")

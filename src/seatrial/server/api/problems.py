@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from seatrial.contracts.gate import GateDecision
 from seatrial.contracts.problem import MAX_LISTED, MEDIA_TYPE, Fault, Problem, pointer
 from seatrial.server.core import errors
 from seatrial.server.inference.faults import describe
@@ -23,6 +24,11 @@ KINDS: dict[type[Exception], tuple[str, str, int]] = {
     errors.Forbidden: ("forbidden", "A scope is missing", 403),
     errors.UnknownModel: ("unknown-model", "There is no such model", 404),
     errors.ModelNotLoaded: ("model-not-loaded", "The model is not being served", 409),
+    errors.StageConflict: ("stage-conflict", "It cannot go there from where it stands", 409),
+    errors.TrialConflict: ("trial-conflict", "The trial cannot be had", 409),
+    errors.ProofRefused: ("proof-refused", "The proof does not agree with what was seen here", 409),
+    errors.GateRefused: ("gate-refused", "It is not proven for this stage", 409),
+    errors.StorageUnavailable: ("storage-unavailable", "Nothing can be changed now", 503),
     errors.BodyTooLarge: ("body-too-large", "The body is too large", 413),
     errors.UnsupportedMediaType: ("unsupported-media-type", "The body is of a type that is not read", 415),
     errors.NotReady: ("not-ready", "The server is not ready", 503),
@@ -47,7 +53,12 @@ def problem_of(error: Exception, path: str, request_id: str) -> tuple[Problem, H
     detail = str(error) if known else "An unexpected error was logged under this request id."
     faults: Sequence[Fault] = error.faults if isinstance(error, errors.InvalidInput) else ()
     total = error.total if isinstance(error, errors.InvalidInput) else 0
-    extra: dict[str, Any] | None = None
+    place = quote(path, safe="/:@")
+    return Problem(slug, title, status, detail, place, request_id, tuple(faults), total, _extra(error)), _headers(error)
+
+
+def _headers(error: Exception) -> Headers:
+    """What goes with an error beside its body."""
     headers: Headers = {}
     match error:
         case errors.Unauthenticated():
@@ -62,12 +73,29 @@ def problem_of(error: Exception, path: str, request_id: str) -> tuple[Problem, H
             headers["Connection"] = "close"
         case errors.NotReady():
             headers["Retry-After"] = "1"
-            extra = {"reasons": error.reasons}
+        case errors.StorageUnavailable():
+            headers["Retry-After"] = "5"
+    return headers
+
+
+def _extra(error: Exception) -> dict[str, Any] | None:
+    """Further members of its body."""
+    match error:
+        case errors.NotReady():
+            return {"reasons": error.reasons}
+        case errors.ProofRefused():
+            return {"checks": error.checks}
+        case errors.GateRefused():
+            return {"gate": error.decision}
         case errors.InvalidJSON():
-            extra = {"offset": error.offset}
-    return Problem(
-        slug, title, status, detail, quote(path, safe="/:@"), request_id, tuple(faults), total, extra
-    ), headers
+            return {"offset": error.offset}
+    return None
+
+
+def gate_problem(request: Request, decision: GateDecision) -> Response:
+    """What a promotion would be answered with, by whoever only asks."""
+    error = errors.GateRefused(decision)
+    return _response(request, *problem_of(error, request.url.path, request.state.request_id))
 
 
 def render(problem: Problem) -> bytes:

@@ -100,7 +100,7 @@ def run_bench(
         generator=generator,
         machine=fingerprint(),
         subjects=probe.models(target),
-        changed=(f"against {champion.url}",) if champion else (),
+        changed=(f"against {champion.model or champion.url}",) if champion else (),
         min_samples=1,
     )
 
@@ -139,9 +139,18 @@ async def _measure(
             if benchmark.callers == 1:
                 state.used.append(_since(before))
         state.ended = time.time()
-        if champion:
-            async with client(champion, clock, "bench", TIMEOUT_S) as other:
-                await _interleave(state, other, sender, compared, options)
+    if champion:
+        async with (
+            client(_in_pairs(champion), clock, "bench", TIMEOUT_S) as first,
+            client(_in_pairs(target), clock, "bench", TIMEOUT_S) as second,
+            without_garbage_collection(),
+        ):
+            await _interleave(state, first, second, compared, options)
+
+
+def _in_pairs(target: Target) -> Target:
+    """The server counts what is asked in turn apart from the rest."""
+    return replace(target, trial=f"{target.trial}/pairs") if target.trial else target
 
 
 def _clocks() -> tuple[float, float]:

@@ -14,6 +14,7 @@ from seatrial.trials.core.models import KnownModel, read_known
 from seatrial.trials.core.target import Target, subjects_of
 
 TIMEOUT_S = 5.0
+SUBMIT_S = 30.0
 MEMORY_S = 2.0
 """Seconds between two readings of a target's memory."""
 MEMORY = b"process_resident_memory_bytes "
@@ -56,16 +57,22 @@ def accepts(target: Target) -> bool:
 
 def ask(target: Target, path: str) -> bytes | None:
     """The body of a GET with status 200; None for anything else."""
-    connection = _connection(target, TIMEOUT_S)
+    status, body = exchange(target, "GET", path)
+    return body if status == http.HTTPStatus.OK else None
+
+
+def exchange(target: Target, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    """Status and body of a request, whose own body is JSON; status 0 where no answer came."""
+    connection = _connection(target, TIMEOUT_S if body is None else SUBMIT_S)
+    headers = target.headers if body is None else {**target.headers, "Content-Type": "application/json"}
     try:
-        connection.request("GET", urlsplit(target.url).path + path, headers=target.headers)
+        connection.request(method, urlsplit(target.url).path + path, body, headers)
         response = connection.getresponse()
-        body = response.read()
+        return response.status, response.read()
     except (OSError, http.client.HTTPException):
-        return None
+        return 0, b""
     finally:
         connection.close()
-    return body if response.status == http.HTTPStatus.OK else None
 
 
 def models(target: Target) -> tuple[Subject, ...]:
