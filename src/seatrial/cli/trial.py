@@ -177,6 +177,7 @@ def prove(  # noqa: PLR0913, PLR0917 - one option a choice
     processes: Annotated[int, typer.Option(min=1, max=64, help="Processes of the load generator.")] = 1,
     pairs: Annotated[int, typer.Option(min=1, max=1000, help="Pairs of blocks against what serves now.")] = 10,
     block: Annotated[str, typer.Option(help="How long each block takes.")] = "5s",
+    again: Annotated[bool, typer.Option("--again", help="Also what the gate holds proven already.")] = False,  # noqa: FBT002 - typer's flag
     as_json: Annotated[bool, typer.Option("--json", help="Print the gate's answer as JSON, and nothing else.")] = False,  # noqa: FBT002 - typer's flag
 ) -> None:
     """Prove a version for its next stage: everything that the server's gate asks for, one trial after the other."""
@@ -188,7 +189,7 @@ def prove(  # noqa: PLR0913, PLR0917 - one option a choice
         where = replace(verbs.find_target(target, api_key, None), model=model)
         used, folder = read_slo(slo) if slo else None, verbs.new_folder(out)
         bench = BenchOptions(pairs, verbs.seconds(block, "--block"))
-        options = proving.ProveOptions(plan, duration, processes, bench, submit)
+        options = proving.ProveOptions(plan, duration, processes, bench, submit=submit, again=again)
         with _progress() as progress:
             for part in proving.prove(where, used, folder, options, progress):
                 if isinstance(part, proving.Proven):

@@ -25,6 +25,7 @@ class ProveOptions:
     """What differs from what the gate asks for, and how it is proven.
 
     `plan`: the load plan whose stage is meant, none for the stage that comes next. `duration` shortens the load.
+    `submit` hands each proof in, and leaves out what the gate has taken already, unless it is wanted `again`.
     """
 
     plan: str = ""
@@ -32,6 +33,7 @@ class ProveOptions:
     processes: int = 1
     bench: BenchOptions = field(default_factory=BenchOptions)
     submit: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,10 @@ def prove(
     asked = _asked(target, options.plan)
     used = slo or parse_slo(asked.slo.text, asked.slo.name)
     parts: list[Part] = []
-    for need in _needs(asked, options.plan):
+    wanted = _needs(asked, options.plan)
+    if options.submit and not options.again:
+        wanted = [need for need in wanted if need not in _proven(asked)]
+    for need in wanted:
         part = _prove_part(need, target, used, folder, (options, asked.champion), progress)
         parts.append(part)
         yield part
@@ -105,6 +110,11 @@ def _needs(asked: GateDecision, plan: str) -> Sequence[str]:
     if plan and f"load.{plan}" not in needs:
         return (f"load.{plan}", *(need for need in needs if not need.startswith("load.")))
     return needs
+
+
+def _proven(asked: GateDecision) -> set[str]:
+    """What is proven already."""
+    return set(asked.needs) - {line.need for line in asked.refused}
 
 
 def _prove_part(
