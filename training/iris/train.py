@@ -48,9 +48,9 @@ species. The ONNX file gives them within {apart}.
 
 For showing how a model comes to be served. It knows three species and has no answer for another flower.
 
-Data: Iris, by R. A. Fisher (1936), [CC BY 4.0](https://creativecommons.org/licenses/by/4.0/) at the UCI Machine
-Learning Repository, as it comes with scikit-learn. The model is under this project's licence. `scripts/train iris`
-makes it again.
+Data: Iris, by R. A. Fisher (1936), as it comes with scikit-learn; the UCI Machine Learning Repository gives it under
+[CC BY 4.0](https://creativecommons.org/licenses/by/4.0/). The model is under this project's licence.
+`scripts/train iris` makes it again.
 """
 
 

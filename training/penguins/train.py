@@ -28,36 +28,14 @@ Columns: TypeAlias = dict[str, Tensor]
 MANIFEST = """
 description = "How heavy a penguin of the Palmer Archipelago is, by its measures, species and sex"
 licence = "MIT (model); CC0 (data: Palmer penguins, by K. B. Gorman and others)"
-
-[[inputs]]
-name = "bill_length"
-units = "mm"
-min = 30
-max = 62
-
-[[inputs]]
-name = "bill_depth"
-units = "mm"
-min = 12
-max = 23
-
-[[inputs]]
-name = "flipper_length"
-units = "mm"
-min = 170
-max = 235
-
-[[inputs]]
-name = "species"
-categories = ["Adelie", "Chinstrap", "Gentoo"]
-
-[[inputs]]
-name = "sex"
-categories = ["female", "male"]
-
-[output]
-name = "body_mass"
-units = "g"
+inputs = [
+  { name = "bill_length", units = "mm", min = 30, max = 62 },
+  { name = "bill_depth", units = "mm", min = 12, max = 23 },
+  { name = "flipper_length", units = "mm", min = 170, max = 235 },
+  { name = "species", categories = ["Adelie", "Chinstrap", "Gentoo"] },
+  { name = "sex", categories = ["female", "male"] },
+]
+output = { name = "body_mass", units = "g" }
 """
 
 CARD = """
@@ -142,13 +120,12 @@ def train(columns: Columns, mass: Tensor) -> Penguins:
 
 def export(model: Penguins, columns: Columns) -> bytes:
     """Export to ONNX: five inputs (batch) to `body_mass` (batch), weights inside the file."""
-    batch = torch.export.Dim("batch")
     program = torch.onnx.export(
         model,
         kwargs=columns,
         input_names=list(INPUTS),
         output_names=["body_mass"],
-        dynamic_shapes={name: {0: batch} for name in INPUTS},
+        dynamic_shapes={name: {0: "batch"} for name in INPUTS},
         dynamo=True,
         external_data=False,
         opset_version=18,

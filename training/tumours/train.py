@@ -49,9 +49,10 @@ diagnosis. The ONNX file gives them within {apart}.
 For showing how a model comes to be served, **not for diagnosis**: a few hundred samples of one hospital, and a
 threshold that nobody chose for patients.
 
-Data: Breast Cancer Wisconsin (Diagnostic), by William Wolberg, Olvi Mangasarian, Nick Street and W. Street (1993),
-[CC BY 4.0](https://creativecommons.org/licenses/by/4.0/) at the UCI Machine Learning Repository, as it comes with
-scikit-learn; its first ten columns. The model is under this project's licence. `scripts/train tumours` makes it again.
+Data: the first ten columns of Breast Cancer Wisconsin (Diagnostic), by William Wolberg, Olvi Mangasarian, Nick Street
+and W. Street (1993), as it comes with scikit-learn; the UCI Machine Learning Repository gives it under
+[CC BY 4.0](https://creativecommons.org/licenses/by/4.0/). The model is under this project's licence.
+`scripts/train tumours` makes it again.
 """
 
 
