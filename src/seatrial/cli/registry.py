@@ -83,14 +83,14 @@ def history(
     as_json: AsJson = False,  # noqa: FBT002 - typer's flag
 ) -> None:
     """The ledger: what came to serve when, who changed it, and why."""
-    from seatrial.server.registry.ledger import faults
+    from seatrial.server.registry.ledger import faults, misplaced
 
     with _registry(data_dir, database_url) as registry:
-        everything, head = registry.whole()
+        everything, head, stages = registry.whole()
     entries = [entry for entry in everything if name in {None, entry.name}]
     if name and not entries:
         _stop(f"There is no model '{name}'.", USAGE_ERROR)
-    found = list(faults(everything, head)) if verify else []
+    found = [*faults(everything, head), *misplaced(everything, stages)] if verify else []
     if as_json:
         _print_json([_line(entry) for entry in entries])
     else:

@@ -13,7 +13,7 @@ from seatrial.contracts.record import TRIAL_HEADER
 from seatrial.grading.regrade import Unreadable, asked, regrade
 from seatrial.server.core import ids
 from seatrial.server.core.clock import Wall, at_unix
-from seatrial.server.core.errors import InvalidInput, ModelUnusable, ProofRefused, TrialConflict
+from seatrial.server.core.errors import InvalidInput, InvalidJSON, ModelUnusable, ProofRefused, TrialConflict
 from seatrial.server.inference.faults import describe
 from seatrial.server.registry.agreement import agree
 from seatrial.server.registry.evidence import TRIAL_SECONDS, Submitted, Tally, Trial, need_of
@@ -92,7 +92,7 @@ class Trials:
 
         Raises:
             UnknownModel: there is no such version.
-            InvalidInput: it is no proof; says what is wrong, and where.
+            InvalidJSON, InvalidInput: it is no proof; says what is wrong, and where.
             ProofRefused: it does not agree with what this server knows; says in which line.
             TrialConflict: another proof of the same trial came first.
         """
@@ -142,13 +142,13 @@ def evidence_of(model_id: str, store: EvidenceStore, documents: Documents) -> Se
     for submitted in store.proofs(model_id):
         try:
             found.append(Evidence(submitted, read_proof(documents.document(submitted.digest))))
-        except (ModelUnusable, InvalidInput):
+        except (ModelUnusable, InvalidInput, InvalidJSON):
             continue
     return found
 
 
 def read_proof(body: bytes) -> Proof:
-    """The proof in a `proof.json`; raises `InvalidInput`."""
+    """The proof in a `proof.json`; raises `InvalidJSON` or `InvalidInput`."""
     try:
         proof = statement_adapter.validate_json(body).predicate
         asked(proof)
@@ -157,6 +157,8 @@ def read_proof(body: bytes) -> Proof:
         raise InvalidInput("This is no proof.", [place]) from error
     except ValidationError as error:
         entries = error.errors(include_url=False)
+        if entries[0]["type"] == "json_invalid":
+            raise InvalidJSON(entries[0]["msg"]) from error
         faults = [
             Fault(pointer(*entry["loc"]), entry["msg"], entry["msg"], describe(entry["input"]))
             for entry in entries[:MAX_LISTED]

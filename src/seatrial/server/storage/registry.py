@@ -106,10 +106,12 @@ class SqlRegistry:
         with reading(self._engine) as connection:
             return _head(connection)
 
-    def whole(self) -> tuple[Sequence[Entry], Head]:
-        """All of the ledger, and its head, as of one moment."""
+    def whole(self) -> tuple[Sequence[Entry], Head, dict[str, Stage]]:
+        """All of the ledger, its head, and the stage of each version by its id, as of one moment."""
         with reading(self._engine, as_of_one_moment=True) as connection:
-            return _history(connection, None), _head(connection)
+            rows = connection.execute(select(versions.c.name, versions.c.version, versions.c.stage)).all()
+            stages = {f"{row.name}:{row.version}": Stage(row.stage) for row in rows}
+            return _history(connection, None), _head(connection), stages
 
 
 def _locked_head(connection: Connection) -> Head:
