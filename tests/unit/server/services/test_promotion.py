@@ -112,6 +112,14 @@ def test_an_override_that_is_not_needed_is_none() -> None:
     assert {entry.gate for entry in done.entries} == {"enforce"}
 
 
+def test_a_proof_that_was_good_is_too_old_a_day_later() -> None:
+    """A promotion rests on what is so now."""
+    day = 24 * 3600
+    old = [replace(item, submitted=replace(item.submitted, submitted=NOW - day)) for item in PROOFS]
+    with pytest.raises(GateRefused, match=r"load.high, fresh: expected at most 24h old; received 24.0 h"):
+        Place(*old).promotion.promote("digits:2", Stage.PRODUCTION, WHY)
+
+
 class Overtaken(MemoryRegistry):
     """Somebody else promotes the third version just before the first change that is asked for."""
 
