@@ -75,10 +75,12 @@ def serve(  # noqa: PLR0913, PLR0917 - one option a setting
 
 
 def _serve(flags: dict[str, Any], config: Path | None) -> None:
+    from seatrial.server.access.authenticate import require_choice
     from seatrial.server.settings import load_settings
 
     try:
         settings = load_settings(flags, config)
+        require_choice(settings.host, settings.anonymous_scopes)
     except (ValueError, OSError) as error:
         _refuse(explain(error))
 
