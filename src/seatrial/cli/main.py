@@ -6,7 +6,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import seatrial
-from seatrial.cli import registry, trial
+from seatrial.cli import doctor, registry, trial
 from seatrial.cli.terminal import explain
 
 CONFIGURATION_ERROR = 3
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.add_typer(trial.app, name="trial")
 app.add_typer(registry.models, name="models")
 app.add_typer(registry.db, name="db")
+app.command()(doctor.doctor)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so

@@ -65,10 +65,14 @@ class ContentStore:
 
         Another registry knows nothing of the files here: whoever starts with the wrong database must not lose them.
         """
+        if not self.owner():
+            self._write(self._folder / OWNER, registry.encode())
+        return self.owner() == registry
+
+    def owner(self) -> str:
+        """The registry whose store this is; empty where nobody has asked yet."""
         path = self._folder / OWNER
-        if not path.exists():
-            self._write(path, registry.encode())
-        return path.read_bytes() == registry.encode()
+        return path.read_text(encoding="utf-8") if path.exists() else ""
 
     def sweep(self, known: Collection[str] | None = None) -> None:
         """Remove drafts that a crash has left, and files whose digest is not among those known, if those are.

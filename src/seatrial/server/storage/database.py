@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import NullPool
 
 from seatrial.server.core.errors import StorageUnavailable
 from seatrial.server.registry.model import Stage
@@ -114,6 +116,19 @@ def open_database(url: str) -> Engine:
         raise StorageUnavailable(EXPECTED)
     engine = create_engine(parsed, connect_args={"timeout": BUSY_S})
     event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def open_read_only(url: str) -> Engine:
+    """An engine with which nothing can be changed, nor a file made; raises as `open_database` does."""
+    parsed = open_database(url).url
+    if not parsed.drivername.startswith("sqlite"):
+        options = f"{POSTGRES['options']} -c default_transaction_read_only=on"
+        return create_engine(parsed, poolclass=NullPool, connect_args={**POSTGRES, "options": options})
+    uri = f"{Path(parsed.database or '').absolute().as_uri()}?mode=ro"
+    connect = partial(sqlite3.connect, uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    engine = create_engine(parsed, poolclass=NullPool, creator=connect)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
