@@ -23,6 +23,8 @@ KINDS: dict[type[Exception], tuple[str, str, int]] = {
     errors.Forbidden: ("forbidden", "A scope is missing", 403),
     errors.UnknownModel: ("unknown-model", "There is no such model", 404),
     errors.ModelNotLoaded: ("model-not-loaded", "The model is not being served", 409),
+    errors.StorageFull: ("storage-full", "There is no room to keep this", 507),
+    errors.StorageUnavailable: ("storage-unavailable", "Nothing can be kept now", 503),
     errors.BodyTooLarge: ("body-too-large", "The body is too large", 413),
     errors.UnsupportedMediaType: ("unsupported-media-type", "The body is of a type that is not read", 415),
     errors.NotReady: ("not-ready", "The server is not ready", 503),
@@ -63,6 +65,11 @@ def problem_of(error: Exception, path: str, request_id: str) -> tuple[Problem, H
         case errors.NotReady():
             headers["Retry-After"] = "1"
             extra = {"reasons": error.reasons}
+        case errors.StorageFull():
+            detail = "There is no room left where the server keeps its state. Nothing was changed; predictions go on."
+        case errors.StorageUnavailable():
+            detail = "The server's database or disk cannot be used now. Nothing was changed; predictions go on."
+            headers["Retry-After"] = "2"
         case errors.InvalidJSON():
             extra = {"offset": error.offset}
     return Problem(

@@ -11,7 +11,8 @@ SeatrialError
 +-- UnknownModel             no model of this name and version
 +-- ModelNotLoaded           the model exists, but is not being served
 +-- StageConflict            the version stands where it cannot be moved from as asked
-+-- StorageUnavailable       the database cannot be reached, or has another schema
++-- StorageUnavailable       the database or the files cannot be used now, or have another schema
+|   +-- StorageFull          there is no room left
 +-- BodyTooLarge             the body is over the limit
 +-- UnsupportedMediaType     not JSON, or compressed
 +-- NotReady                 the server cannot take traffic now
@@ -83,7 +84,11 @@ class StageConflict(SeatrialError):
 
 
 class StorageUnavailable(SeatrialError):
-    """The database cannot be reached, or has another schema; the text says what to do."""
+    """The database or the files cannot be used now, or it has another schema. The text is the operator's: see `api`."""
+
+
+class StorageFull(StorageUnavailable):
+    """Something could not be kept for lack of room; what was there before is as it was."""
 
 
 class BodyTooLarge(SeatrialError):

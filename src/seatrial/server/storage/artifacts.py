@@ -15,6 +15,7 @@ from seatrial.contracts.digest import digest_of
 from seatrial.contracts.golden import Golden, parse_golden
 from seatrial.contracts.problem import pointer
 from seatrial.server.core.errors import ModelUnusable
+from seatrial.server.storage.faults import file_faults
 
 STAGING = "staging"
 OWNER = "owner"
@@ -34,14 +35,19 @@ class ContentStore:
         self._folder = folder
 
     def put(self, content: bytes) -> str:
-        """Keep a file, and its digest; raises `OSError` where that cannot be done. One that is there whole stays.
+        """Keep a file, and its digest. One that is there whole stays.
 
         No sweep takes it for an hour from now on: until then a row has to name it.
+
+        Raises:
+            StorageFull: there is no room; the store is as it was.
+            StorageUnavailable: it cannot be written for another reason.
         """
         digest = digest_of(content)
         path = self._path(digest)
-        if not (_refreshed(path) and digest_of(path.read_bytes()) == digest):
-            self._write(path, content)
+        with file_faults():
+            if not (_refreshed(path) and digest_of(path.read_bytes()) == digest):
+                self._write(path, content)
         return digest
 
     def _write(self, path: Path, content: bytes) -> None:

@@ -29,6 +29,7 @@ from sqlalchemy.pool import NullPool
 
 from seatrial.server.core.errors import StorageUnavailable
 from seatrial.server.registry.model import Stage
+from seatrial.server.storage.faults import meaning
 
 EXPECTED = "SEATRIAL_DATABASE_URL: expected sqlite:///path or postgresql://user@host/name."
 BUSY_S = 30
@@ -170,11 +171,13 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def faults() -> Iterator[None]:
-    """Raise `StorageUnavailable` for what stands in the way; a broken rule of the tables stays an `IntegrityError`."""
+    """Raise `StorageUnavailable` for what stands in the way, `StorageFull` where there is no room.
+
+    A broken rule of the tables stays an `IntegrityError`.
+    """
     try:
         yield
     except IntegrityError:
         raise
     except (DBAPIError, PoolTimeout) as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0][:200]
-        raise StorageUnavailable(f"The database cannot be used now: {reason}.") from error
+        raise meaning(getattr(error, "orig", None) or error, "The database cannot be used now") from error

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.fakes.models import digest_of
 
-from seatrial.server.core.errors import ModelUnusable
+from seatrial.server.core.errors import ModelUnusable, StorageFull
 from seatrial.server.storage.artifacts import STAGING, ContentStore
 
 
@@ -38,7 +38,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     store = ContentStore(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(StorageFull, match=r"The files cannot be written now: No space left on device\."):
             store.put(b"x" * 1000)
 
     assert files(tmp_path) == []
