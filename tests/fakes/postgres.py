@@ -3,11 +3,12 @@
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 
 _numbers = count(1)
@@ -42,11 +43,25 @@ class Postgres:
         try:
             yield
         finally:
-            self._server = self._start()
+            self.start()
 
     def stop(self) -> None:
         """End it."""
         self._server.cleanup()
+
+    def kill(self) -> None:
+        """End it as a crash would: SIGKILL, to it and to each of the processes that serve a connection."""
+        postmaster = psutil.Process(self._server.get_pid())
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(processes, timeout=10)
+        self._server.cleanup()
+
+    def start(self) -> None:
+        """Start it again, with what it held."""
+        self._server = self._start()
 
 
 @contextmanager

@@ -48,6 +48,8 @@ class ContentStore:
         with file_faults():
             if not (_refreshed(path) and digest_of(path.read_bytes()) == digest):
                 self._write(path, content)
+            for folder in (path.parent, self._folder, self._folder.parent):  # whoever put it there may have died before
+                _to_disk(folder)
         return digest
 
     def _write(self, path: Path, content: bytes) -> None:
@@ -63,8 +65,6 @@ class ContentStore:
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
-        for folder in (path.parent, self._folder):
-            _to_disk(folder)
 
     def owned_by(self, registry: str) -> bool:
         """Whether this is the store of a registry, by whatever tells it from others; the first who asks gets it.
