@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import psycopg
+from tests.live import until
 
 _numbers = count(1)
 
@@ -56,12 +57,21 @@ class Postgres:
         for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(processes, timeout=10)
-        self._server.cleanup()
+        until(lambda: all(map(_ended, processes)), "all of its processes have ended")
+        with suppress(psutil.NoSuchProcess):  # as it should be
+            self._server.cleanup()
+        (self._folder / "postmaster.pid").unlink()  # whose number a process may keep until somebody asks how it ended
 
     def start(self) -> None:
         """Start it again, with what it held."""
         self._server = self._start()
+
+
+def _ended(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
 
@@ -37,19 +37,29 @@ class Load:
         self.mirror = Mirror(registry, monotonic)
         self._registry = registry
         self._stopped = threading.Event()
+        self._threads: list[Future[None]] = []
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """It goes on until the end of the block; what went wrong in a thread is raised there."""
+        """It goes on until the end of the block."""
         with ThreadPoolExecutor(WRITERS + 1) as threads:
-            running = [threads.submit(self._write, writer) for writer in range(WRITERS)]
-            running.append(threads.submit(self._follow))
+            self._threads = [threads.submit(self._write, writer) for writer in range(WRITERS)]
+            self._threads.append(threads.submit(self._follow))
             try:
                 yield
             finally:
                 self._stopped.set()
-            for thread in running:
-                thread.result()
+
+    def _until(self, fact: Callable[[], bool], what: str) -> None:
+        """Wait for a fact; what went wrong in a thread is raised here."""
+
+        def so() -> bool:
+            for thread in self._threads:
+                if thread.done():
+                    thread.result()
+            return fact()
+
+        until(so, what, HEALED_S)
 
     def _write(self, writer: int) -> None:
         for turn in count(1):
@@ -70,18 +80,16 @@ class Load:
     def goes_on(self, more: int = 3) -> None:
         """Wait until each writer has written some more, and the follower has seen it."""
         goals = [len(kept) + more for kept in self.kept]
-        until(
-            lambda: all(len(kept) >= goal for kept, goal in zip(self.kept, goals, strict=True)),
-            "all write again",
-            HEALED_S,
+        self._until(
+            lambda: all(len(kept) >= goal for kept, goal in zip(self.kept, goals, strict=True)), "all write again"
         )
-        until(lambda: self.mirror.state == WELL, "the follower follows", HEALED_S)
+        self._until(lambda: self.mirror.state == WELL, "the follower follows")
 
     def stands(self) -> None:
         """Wait until each writer was refused, and the follower knows."""
         goals = [refused + 1 for refused in self.refused]
-        until(lambda: all(now >= goal for now, goal in zip(self.refused, goals, strict=True)), "all are refused")
-        until(lambda: self.mirror.state == LOST, "the follower knows")
+        self._until(lambda: all(now >= goal for now, goal in zip(self.refused, goals, strict=True)), "all are refused")
+        self._until(lambda: self.mirror.state == LOST, "the follower knows")
 
 
 @pytest.mark.proves("R27")

@@ -69,6 +69,7 @@ def test_little_space_is_a_warning(total: int, free: int, level: Level) -> None:
     assert disk_space(total, free).level is level
 
 
+@pytest.mark.proves("R25")
 @pytest.mark.parametrize(
     ("version", "level"), [((3, 51, 2), Level.INFORMATION), ((3, 51, 3), Level.OK), ((4, 0, 0), Level.OK)]
 )
