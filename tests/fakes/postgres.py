@@ -58,9 +58,10 @@ class Postgres:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         until(lambda: all(map(_ended, processes)), "all of its processes have ended")
-        with suppress(psutil.NoSuchProcess):  # as it should be
-            self._server.cleanup()
-        (self._folder / "postmaster.pid").unlink()  # whose number a process may keep until somebody asks how it ended
+        for lock in (*self._folder.glob("postmaster.pid"), *self._folder.glob(".s.PGSQL.*.lock")):
+            lock.unlink()  # it holds a number that what has ended keeps until somebody asks how it did
+        self._server._postmaster_info = None  # noqa: SLF001 - else it waits for the end of what has ended
+        self._server.cleanup()
 
     def start(self) -> None:
         """Start it again, with what it held."""
