@@ -6,7 +6,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import seatrial
-from seatrial.cli import registry, trial
+from seatrial.cli import doctor, registry, trial
 from seatrial.cli.terminal import explain
 
 CONFIGURATION_ERROR = 3
@@ -23,6 +23,7 @@ app = typer.Typer(
 app.add_typer(trial.app, name="trial")
 app.add_typer(registry.models, name="models")
 app.add_typer(registry.db, name="db")
+app.command()(doctor.doctor)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -81,10 +82,12 @@ def serve(  # noqa: PLR0913, PLR0917 - one option a setting
 
 
 def _serve(flags: dict[str, Any], config: Path | None) -> None:
+    from seatrial.server.access.authenticate import require_choice
     from seatrial.server.settings import load_settings
 
     try:
         settings = load_settings(flags, config)
+        require_choice(settings.host, settings.anonymous_scopes)
     except (ValueError, OSError) as error:
         _refuse(explain(error))
 

@@ -44,7 +44,7 @@ from seatrial.server.settings import Settings
 from seatrial.server.storage.admin_token import admin_token
 from seatrial.server.storage.artifacts import ContentStore
 from seatrial.server.storage.bundled import read_bundled
-from seatrial.server.storage.opening import prepare_registry, reach_registry, register_bundled
+from seatrial.server.storage.opening import prepare_registry, reach_registry, register_bundled, sweep_files
 from seatrial.server.storage.registry import SqlRegistry
 from seatrial.server.telemetry.metrics import Metrics
 
@@ -69,9 +69,9 @@ def prepare(settings: Settings) -> None:
     """
     admin_token(settings.data_dir)
     store = _store(settings)
-    store.sweep()
     with closing(prepare_registry(settings.database_url, settings.data_dir)) as registry:
         register_bundled(registry, store, read_bundled(zoo.folders()))
+        sweep_files(registry, store)
 
 
 def _store(settings: Settings) -> ContentStore:

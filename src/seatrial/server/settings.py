@@ -48,7 +48,8 @@ class Settings(BaseSettings):
     )
     anonymous_scopes: AnonymousScopes | None = Field(
         default=None,
-        description="Scopes of callers without credentials, anywhere. Default: predict,read for loopback callers only.",
+        description="Scopes of callers without credentials, anywhere. Default: predict,read for loopback callers only; "
+        "off loopback there is none, and it must be set.",
     )
     default_models: Names = Field(
         default=("digits", "geoclimate"),

@@ -28,7 +28,8 @@ KINDS: dict[type[Exception], tuple[str, str, int]] = {
     errors.TrialConflict: ("trial-conflict", "The trial cannot be had", 409),
     errors.ProofRefused: ("proof-refused", "The proof does not agree with what was seen here", 409),
     errors.GateRefused: ("gate-refused", "It is not proven for this stage", 409),
-    errors.StorageUnavailable: ("storage-unavailable", "Nothing can be changed now", 503),
+    errors.StorageFull: ("storage-full", "There is no room to keep this", 507),
+    errors.StorageUnavailable: ("storage-unavailable", "Nothing can be kept now", 503),
     errors.BodyTooLarge: ("body-too-large", "The body is too large", 413),
     errors.UnsupportedMediaType: ("unsupported-media-type", "The body is of a type that is not read", 415),
     errors.NotReady: ("not-ready", "The server is not ready", 503),
@@ -50,11 +51,21 @@ def problem_of(error: Exception, path: str, request_id: str) -> tuple[Problem, H
     """The problem for an error, and the headers that go with it. An unknown error tells nothing of itself."""
     slug, title, status = next((KINDS[kind] for kind in type(error).__mro__ if kind in KINDS), INTERNAL)
     known = isinstance(error, errors.SeatrialError)
-    detail = str(error) if known else "An unexpected error was logged under this request id."
+    detail = _detail(error) if known else "An unexpected error was logged under this request id."
     faults: Sequence[Fault] = error.faults if isinstance(error, errors.InvalidInput) else ()
     total = error.total if isinstance(error, errors.InvalidInput) else 0
     place = quote(path, safe="/:@")
     return Problem(slug, title, status, detail, place, request_id, tuple(faults), total, _extra(error)), _headers(error)
+
+
+def _detail(error: Exception) -> str:
+    """What is told of an error; of a database and its disk, no more than that."""
+    match error:
+        case errors.StorageFull():
+            return "There is no room left where the server keeps its state. Nothing was changed; predictions go on."
+        case errors.StorageUnavailable():
+            return "The server's database or disk cannot be used now. Nothing was changed; predictions go on."
+    return str(error)
 
 
 def _headers(error: Exception) -> Headers:
@@ -73,8 +84,8 @@ def _headers(error: Exception) -> Headers:
             headers["Connection"] = "close"
         case errors.NotReady():
             headers["Retry-After"] = "1"
-        case errors.StorageUnavailable():
-            headers["Retry-After"] = "5"
+        case errors.StorageUnavailable() if not isinstance(error, errors.StorageFull):
+            headers["Retry-After"] = "2"
     return headers
 
 

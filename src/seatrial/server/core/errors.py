@@ -14,7 +14,8 @@ SeatrialError
 +-- TrialConflict            no trial can be begun, or it led to a proof already
 +-- ProofRefused             a proof does not agree with what this server knows; carries the gate's lines
 +-- GateRefused              a promotion is not proven; carries the gate's decision
-+-- StorageUnavailable       the database cannot be reached, or has another schema
++-- StorageUnavailable       the database or the files cannot be used now, or have another schema
+|   +-- StorageFull          there is no room left
 +-- BodyTooLarge             the body is over the limit
 +-- UnsupportedMediaType     not JSON, or compressed
 +-- NotReady                 the server cannot take traffic now
@@ -112,7 +113,11 @@ class GateRefused(SeatrialError):
 
 
 class StorageUnavailable(SeatrialError):
-    """The database cannot be reached, or has another schema; the text says what to do."""
+    """The database or the files cannot be used now, or it has another schema. The text is the operator's: see `api`."""
+
+
+class StorageFull(StorageUnavailable):
+    """Something could not be kept for lack of room; what was there before is as it was."""
 
 
 class BodyTooLarge(SeatrialError):

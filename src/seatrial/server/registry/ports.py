@@ -84,7 +84,7 @@ class Documents(Protocol):
     """Proofs and decisions of the gate, each found by its digest."""
 
     def put(self, content: bytes) -> str:
-        """Keep a document, and its digest; raises `OSError` where that cannot be done."""
+        """Keep a document, and its digest; raises `StorageUnavailable` where that cannot be done."""
 
     def document(self, digest: str) -> bytes:
         """A document; raises `ModelUnusable` where there is none, or its bytes are not those of the digest."""

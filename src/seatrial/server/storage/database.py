@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import NullPool
 
 from seatrial.server.core.errors import StorageUnavailable
 from seatrial.server.registry.model import Stage
+from seatrial.server.storage.faults import meaning
 
 EXPECTED = "SEATRIAL_DATABASE_URL: expected sqlite:///path or postgresql://user@host/name."
 BUSY_S = 30
@@ -161,6 +164,19 @@ def open_database(url: str) -> Engine:
     return engine
 
 
+def open_read_only(url: str) -> Engine:
+    """An engine with which nothing can be changed, nor a file made; raises as `open_database` does."""
+    parsed = open_database(url).url
+    if not parsed.drivername.startswith("sqlite"):
+        options = f"{POSTGRES['options']} -c default_transaction_read_only=on"
+        return create_engine(parsed, poolclass=NullPool, connect_args={**POSTGRES, "options": options})
+    uri = f"{Path(parsed.database or '').absolute().as_uri()}?mode=ro"
+    connect = partial(sqlite3.connect, uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    engine = create_engine(parsed, poolclass=NullPool, creator=connect)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
 def _prepare_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401 - the driver's own
     """Transactions are begun by us, and only a rollback journal is used: older libraries can lose a WAL."""
     connection.isolation_level = None
@@ -198,11 +214,13 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def faults() -> Iterator[None]:
-    """Raise `StorageUnavailable` for what stands in the way; a broken rule of the tables stays an `IntegrityError`."""
+    """Raise `StorageUnavailable` for what stands in the way, `StorageFull` where there is no room.
+
+    A broken rule of the tables stays an `IntegrityError`.
+    """
     try:
         yield
     except IntegrityError:
         raise
     except (DBAPIError, PoolTimeout) as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0][:200]
-        raise StorageUnavailable(f"The database cannot be used now: {reason}.") from error
+        raise meaning(getattr(error, "orig", None) or error, "The database cannot be used now") from error

@@ -78,6 +78,11 @@ class SqlEvidence:
         except IntegrityError as error:
             raise TrialConflict("This proof was submitted already.") from error
 
+    def documents(self) -> set[str]:
+        """The digests of all proofs, whose files are to be kept."""
+        with reading(self._engine) as connection:
+            return set(connection.execute(select(proofs.c.digest)).scalars())
+
     def proofs(self, model_id: str) -> Sequence[Submitted]:
         """See `EvidenceStore.proofs`."""
         name, version = parse_model_id(model_id)

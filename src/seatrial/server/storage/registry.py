@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from seatrial.contracts.manifest import Manifest, manifest_as_dict, parse_manifest
 from seatrial.server.core.clock import timestamp
 from seatrial.server.core.errors import UnknownModel
-from seatrial.server.registry.ledger import Entry, Head, Move, Note, following
+from seatrial.server.registry.ledger import NOTHING, Entry, Head, Move, Note, following
 from seatrial.server.registry.model import ModelVersion, Stage, parse_model_id
 from seatrial.server.registry.ports import Decide
 from seatrial.server.storage import database
@@ -105,6 +105,12 @@ class SqlRegistry:
         """The last entry that was written."""
         with reading(self._engine) as connection:
             return _head(connection)
+
+    def origin(self) -> str:
+        """The digest of the first entry, by which registries are told apart; that of nothing where there is none."""
+        with reading(self._engine) as connection:
+            found = connection.execute(select(ledger.c.digest).filter_by(number=1)).scalar()
+        return found or NOTHING
 
     def whole(self) -> tuple[Sequence[Entry], Head, dict[str, Stage]]:
         """All of the ledger, its head, and the stage of each version by its id, as of one moment."""

@@ -19,7 +19,7 @@ def leaves(root: type[errors.SeatrialError] = errors.SeatrialError) -> set[type[
 
 def test_every_error_of_a_caller_has_an_answer() -> None:
     """Of the leaves of the tree those have none that no request meets, but who loads models or changes the registry."""
-    assert leaves() - set(KINDS) == {errors.ModelUnusable, errors.StageConflict, errors.StorageUnavailable}
+    assert leaves() - set(KINDS) == {errors.ModelUnusable, errors.StageConflict}
 
 
 def test_slugs_are_unique() -> None:
@@ -69,6 +69,24 @@ def test_faults_go_with_an_invalid_input() -> None:
     problem, _ = problem_of(errors.InvalidInput("i", [FAULT], 30), *HERE)
 
     assert (problem.errors, problem.errors_total) == ((FAULT,), 30)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "slug", "headers"),
+    [
+        (errors.StorageUnavailable, 503, "storage-unavailable", {"Retry-After": "2"}),
+        (errors.StorageFull, 507, "storage-full", {}),
+    ],
+)
+def test_what_stands_in_the_way_of_keeping_is_for_the_log(
+    kind: type[errors.StorageUnavailable], status: int, slug: str, headers: dict[str, str]
+) -> None:
+    """A driver's reason may name hosts and paths; the caller learns what it means."""
+    problem, given = problem_of(kind("connection to server at 10.0.0.7 failed"), *HERE)
+
+    assert (problem.status, problem.slug, given) == (status, slug, headers)
+    assert "Nothing was changed" in problem.detail
+    assert b"10.0.0.7" not in render(problem)
 
 
 def test_an_unknown_error_tells_nothing_of_itself() -> None:
