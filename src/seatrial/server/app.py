@@ -20,6 +20,7 @@ from seatrial.server.api.lane import Lane
 from seatrial.server.api.models import model_routes
 from seatrial.server.api.pages import page_routes
 from seatrial.server.api.predict import predict_routes
+from seatrial.server.api.register import register_routes
 from seatrial.server.api.system import system_routes
 from seatrial.server.core import clock
 from seatrial.server.core.cores import allowed_cores
@@ -27,12 +28,15 @@ from seatrial.server.inference.executor import Executor
 from seatrial.server.inference.pool import Pool
 from seatrial.server.inference.runtime import RuntimeLoader
 from seatrial.server.registry.mirror import Mirror
-from seatrial.server.registry.ports import Artifacts, Ledger, Registry
+from seatrial.server.registry.model import ModelVersion
+from seatrial.server.registry.ports import Artifacts, Inspector, Ledger, Registry
 from seatrial.server.runtimes import onnx
+from seatrial.server.runtimes.inspector import ProcessInspector
 from seatrial.server.services.follow import Follower
 from seatrial.server.services.health import Lifecycle, health, ready
 from seatrial.server.services.models import load_models
 from seatrial.server.services.predict import Predictor
+from seatrial.server.services.register import Registrar
 from seatrial.server.settings import Settings
 from seatrial.server.storage.admin_token import admin_token
 from seatrial.server.storage.artifacts import ContentStore
@@ -70,7 +74,7 @@ def _store(settings: Settings) -> ContentStore:
     return ContentStore(settings.data_dir / "artifacts")
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - one for each part that a test may put another in the place of
     settings: Settings,
     *,
     url: str = "",
@@ -78,6 +82,7 @@ def create_app(
     ledger: Ledger | None = None,
     artifacts: Artifacts | None = None,
     load: RuntimeLoader = onnx.load,
+    inspector: Inspector | None = None,
 ) -> ASGIApp:
     """The whole server as an ASGI application.
 
@@ -88,6 +93,7 @@ def create_app(
         ledger: in the place of the database; nothing else changes it.
         artifacts: in the place of the files in the data directory.
         load: in the place of ONNX Runtime.
+        inspector: in the place of the one that inspects files within the usual limits.
     """
     log = structlog.get_logger("seatrial")
     artifacts = artifacts if artifacts is not None else _store(settings)
@@ -107,6 +113,8 @@ def create_app(
     lifecycle = Lifecycle(clock.monotonic, clock.monotonic())
     metrics = Metrics(seatrial.__version__, clock.monotonic, _later)
     guard = _guard(settings)
+    look = follower.look if follower else lambda: None
+    registrar = Registrar(ledger, _store(settings), inspector or ProcessInspector(), settings.max_versions, look)
 
     def serve(current: Registry) -> bool:
         """Load what the registry says beside what is served, then serve that; who is being answered notices nothing."""
@@ -126,6 +134,7 @@ def create_app(
         log.info("serving", url=url, models=models)
         yield
         lifecycle.draining = True
+        registrar.close()
         executor.close()
         if follower:
             await follower.stop()
@@ -144,6 +153,7 @@ def create_app(
     )
     app.include_router(predict_routes(guard, predictor, clock.monotonic))
     app.include_router(model_routes(guard, registry, artifacts, pool))
+    app.include_router(register_routes(guard, registrar, pool, settings.max_model_bytes, partial(_log_registered, log)))
     app.include_router(
         system_routes(
             guard,
@@ -170,6 +180,12 @@ def create_app(
 def _log_database(log: structlog.typing.FilteringBoundLogger, event: str, detail: str) -> None:
     level = log.error if event == "database_lost" else log.info
     level(event, detail=detail)
+
+
+def _log_registered(
+    log: structlog.typing.FilteringBoundLogger, version: ModelVersion, who: str, request_id: str
+) -> None:
+    log.info("model_registered", model=version.model_id, digest=version.manifest.digest, who=who, request_id=request_id)
 
 
 def _later(seconds: float, call: Callable[[], None]) -> None:

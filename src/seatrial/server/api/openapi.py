@@ -14,12 +14,12 @@ _TEXTS = {
     401: "Credentials are needed, or are not valid.",
     403: "The credentials lack a scope.",
     404: "There is no such model.",
-    409: "The model is not being served.",
+    409: "The model is not being served, or cannot be changed as asked.",
     413: "The body is larger than the limit.",
-    415: "The body is not JSON, or is compressed.",
+    415: "The body is not of the type that is read, or is compressed.",
     422: "The input is not acceptable; `errors` says what and where.",
     500: "The server or the model failed; the log has the request id.",
-    503: "The server is not ready; `reasons` says why.",
+    503: "The server is not ready, or has too much to do; the detail says why.",
     504: "The deadline passed; the detail names the phase.",
 }
 

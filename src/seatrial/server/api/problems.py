@@ -18,13 +18,17 @@ KINDS: dict[type[Exception], tuple[str, str, int]] = {
     errors.InvalidJSON: ("invalid-json", "The body cannot be read", 400),
     errors.InvalidHeader: ("invalid-header", "A header cannot be read", 400),
     errors.UnknownHost: ("unknown-host", "The host is not served here", 400),
+    errors.ModelRefused: ("model-refused", "The model cannot be registered", 422),
     errors.InvalidInput: ("invalid-input", "The input is not acceptable", 422),
     errors.Unauthenticated: ("unauthenticated", "Credentials are needed", 401),
     errors.Forbidden: ("forbidden", "A scope is missing", 403),
     errors.UnknownModel: ("unknown-model", "There is no such model", 404),
     errors.ModelNotLoaded: ("model-not-loaded", "The model is not being served", 409),
+    errors.TooManyVersions: ("too-many-versions", "The model has too many versions", 409),
     errors.BodyTooLarge: ("body-too-large", "The body is too large", 413),
     errors.UnsupportedMediaType: ("unsupported-media-type", "The body is of a type that is not read", 415),
+    errors.Busy: ("busy", "The server is busy", 503),
+    errors.StorageUnavailable: ("database-unavailable", "The database cannot be used", 503),
     errors.NotReady: ("not-ready", "The server is not ready", 503),
     errors.DeadlineExceeded: ("deadline-exceeded", "The time is up", 504),
     errors.InferenceFailed: ("inference-failed", "The model failed", 500),
@@ -43,8 +47,7 @@ Headers = dict[str, str]
 def problem_of(error: Exception, path: str, request_id: str) -> tuple[Problem, Headers]:
     """The problem for an error, and the headers that go with it. An unknown error tells nothing of itself."""
     slug, title, status = next((KINDS[kind] for kind in type(error).__mro__ if kind in KINDS), INTERNAL)
-    known = isinstance(error, errors.SeatrialError)
-    detail = str(error) if known else "An unexpected error was logged under this request id."
+    detail = _detail(error)
     faults: Sequence[Fault] = error.faults if isinstance(error, errors.InvalidInput) else ()
     total = error.total if isinstance(error, errors.InvalidInput) else 0
     extra: dict[str, Any] | None = None
@@ -60,6 +63,10 @@ def problem_of(error: Exception, path: str, request_id: str) -> tuple[Problem, H
             headers.update(error.accepted)
         case errors.DeadlineExceeded(phase="receive"):
             headers["Connection"] = "close"
+        case errors.Busy():
+            headers["Retry-After"] = str(error.seconds)
+        case errors.StorageUnavailable():
+            headers["Retry-After"] = "5"
         case errors.NotReady():
             headers["Retry-After"] = "1"
             extra = {"reasons": error.reasons}
@@ -68,6 +75,16 @@ def problem_of(error: Exception, path: str, request_id: str) -> tuple[Problem, H
     return Problem(
         slug, title, status, detail, quote(path, safe="/:@"), request_id, tuple(faults), total, extra
     ), headers
+
+
+def _detail(error: Exception) -> str:
+    """What the caller hears; the text of a database's error is the operator's, and may name hosts."""
+    match error:
+        case errors.StorageUnavailable():
+            return "The database cannot be used now; nothing was changed."
+        case errors.SeatrialError():
+            return str(error)
+    return "An unexpected error was logged under this request id."
 
 
 def render(problem: Problem) -> bytes:
