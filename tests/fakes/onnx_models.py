@@ -46,7 +46,7 @@ def linear(weights: Sequence[float] = (1.0, 2.0, 3.0, 4.0), bias: float = 0.5) -
     column = np.asarray(weights, np.float32).reshape(-1, 1)
     nodes = [helper.make_node("Gemm", ["x", "w", "b"], ["y"])]
     inputs = [value("x", ("batch", len(column)))]
-    return a_model(nodes, [constant("w", column), constant("b", np.float32([bias]))], inputs=inputs)
+    return a_model(nodes, [constant("w", column), constant("b", [bias])], inputs=inputs)
 
 
 def softmax(classes: int = 3, inputs: int = 4, *, end: str = "Softmax") -> onnx.ModelProto:

@@ -6,7 +6,16 @@ from dataclasses import dataclass, field
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto
+from onnx import (
+    AttributeProto,
+    FunctionProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    OperatorSetIdProto,
+    SparseTensorProto,
+    TensorProto,
+)
 
 from seatrial.contracts.problem import MAX_LISTED, Fault
 from seatrial.server.core.errors import ModelRefused, UnsupportedMediaType
@@ -18,6 +27,8 @@ DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
 MAX_DEPTH = 8
 """Graphs within graphs, the outermost counted."""
 MAX_NODES = 100_000
+MAX_DENSE = 2**28
+"""Values of a sparse tensor once it is dense, which is what the runtime makes of it."""
 IR_VERSION_TAG = b"\x08"
 """The first byte of nearly every ONNX file, and of some other messages of protocol buffers."""
 
@@ -32,6 +43,7 @@ class Parts:
     nodes: list[NodeProto] = field(default_factory=list)
     graphs: list[GraphProto] = field(default_factory=list)
     tensors: list[TensorProto] = field(default_factory=list)
+    sparse: list[SparseTensorProto] = field(default_factory=list)
     depth: int = 0
 
 
@@ -84,7 +96,12 @@ def check_graph(model: ModelProto) -> None:
         raise refused([fault("The graph has too many nodes.", f"at most {MAX_NODES}", str(len(parts.nodes)))])
     if model.training_info:
         raise refused([fault("The file holds training.", "a model exported for inference", "training_info")])
-    found = [*_foreign_operators(model, parts.nodes), *_bad_names(parts), *_bad_tensors(parts.tensors)]
+    found = [
+        *_foreign_operators(model, parts.nodes),
+        *_bad_names(parts),
+        *_bad_tensors(parts.tensors),
+        *_bad_sparse(parts.sparse),
+    ]
     if found:
         raise refused(found)
 
@@ -110,16 +127,16 @@ def collect(model: ModelProto) -> Parts:
         if isinstance(place, GraphProto):
             parts.graphs.append(place)
             parts.tensors += place.initializer
-            for sparse in place.sparse_initializer:
-                parts.tensors += [sparse.values, sparse.indices]
+            parts.sparse += place.sparse_initializer
         else:
             attributes += place.attribute_proto
         parts.nodes += place.node
         for node in place.node:
             attributes += node.attribute
         for attribute in attributes:
-            parts.tensors += _tensors(attribute)
+            _take_tensors(attribute, parts)
             waiting += [(graph, depth + 1) for graph in _graphs(attribute)]
+    parts.tensors += [tensor for sparse in parts.sparse for tensor in (sparse.values, sparse.indices)]
     return parts
 
 
@@ -129,15 +146,13 @@ def _graphs(attribute: AttributeProto) -> Iterator[GraphProto]:
     yield from attribute.graphs
 
 
-def _tensors(attribute: AttributeProto) -> Iterator[TensorProto]:
+def _take_tensors(attribute: AttributeProto, parts: Parts) -> None:
     if attribute.HasField("t"):
-        yield attribute.t
-    yield from attribute.tensors
-    sparse = list(attribute.sparse_tensors)
+        parts.tensors.append(attribute.t)
     if attribute.HasField("sparse_tensor"):
-        sparse.append(attribute.sparse_tensor)
-    for tensor in sparse:
-        yield from (tensor.values, tensor.indices)
+        parts.sparse.append(attribute.sparse_tensor)
+    parts.tensors += attribute.tensors
+    parts.sparse += attribute.sparse_tensors
 
 
 def _foreign_operators(model: ModelProto, nodes: list[NodeProto]) -> Iterator[Fault]:
@@ -181,6 +196,13 @@ def _bad_tensors(tensors: Iterable[TensorProto]) -> Iterator[Fault]:
         elif not _as_large_as_stated(tensor):
             size = " x ".join(map(str, tensor.dims[:8])) or "one value"
             yield fault(f"The tensor '{name}' has another size than it states.", size, _held(tensor))
+
+
+def _bad_sparse(tensors: Iterable[SparseTensorProto]) -> Iterator[Fault]:
+    for tensor in tensors:
+        if not 0 < math.prod(tensor.dims) <= MAX_DENSE:
+            text = f"The sparse tensor '{shown(tensor.values.name)}' would be absurdly large."
+            yield fault(text, f"1 to {MAX_DENSE} values", " x ".join(map(str, tensor.dims[:8])))
 
 
 def _as_large_as_stated(tensor: TensorProto) -> bool:
