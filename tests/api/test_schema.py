@@ -26,6 +26,7 @@ OPERATIONS = [
     ("GET", "/health/ready"),
     ("GET", "/metrics"),
     ("GET", "/models"),
+    ("POST", "/models"),
     ("GET", "/models/{model_id}"),
     ("GET", "/models/{model_id}/golden"),
     ("POST", "/predict"),

@@ -5,10 +5,10 @@ from dataclasses import replace
 from threading import RLock
 
 from seatrial.server.core.clock import timestamp
-from seatrial.server.core.errors import UnknownModel
+from seatrial.server.core.errors import TooManyVersions, UnknownModel
 from seatrial.server.registry.ledger import Entry, Head, Move, Note, following
 from seatrial.server.registry.model import ModelVersion, parse_model_id
-from seatrial.server.registry.ports import Decide
+from seatrial.server.registry.ports import Decide, MakeVersion
 
 SETUP = Note("local:setup", "given at the start")
 
@@ -42,6 +42,16 @@ class MemoryRegistry:
                 raise ValueError(f"{version.model_id} is registered already")
             self._versions[key] = version
             self._write(version.name, Move(version.version, None, version.stage, "register"), note)
+
+    def add_next(self, name: str, make: MakeVersion, note: Note, limit: int) -> ModelVersion:
+        """See `Ledger.add_next`."""
+        with self._lock:
+            numbers = [number for of, number in self._versions if of == name]
+            if len(numbers) >= limit:
+                raise TooManyVersions(name, limit)
+            version = make(max(numbers, default=0) + 1)
+            self.add(version, note)
+            return version
 
     def change(self, name: str, decide: Decide, note: Note) -> Sequence[Entry]:
         """See `Ledger.change`."""

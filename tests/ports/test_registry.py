@@ -10,7 +10,7 @@ import pytest
 from tests.fakes.models import a_manifest, a_version
 from tests.fakes.registry import MemoryRegistry
 
-from seatrial.server.core.errors import StageConflict, UnknownModel
+from seatrial.server.core.errors import StageConflict, TooManyVersions, UnknownModel
 from seatrial.server.registry import lifecycle
 from seatrial.server.registry.ledger import Entry, Head, Note, faults
 from seatrial.server.registry.model import Stage
@@ -93,6 +93,47 @@ def test_an_id_is_taken_once(registry: Ledger) -> None:
         registry.add(a_version(A, 1, Stage.DEV), NOTE)
     assert registry.get("a:1") == first
     assert len(registry.history()) == 1
+
+
+def test_the_next_number_is_the_one_after_the_last(registry: Ledger) -> None:
+    """Of its name, whatever gaps there are; and that is in the ledger."""
+    for version in (a_version(A, 3, Stage.ARCHIVED), a_version(B, 7)):
+        registry.add(version, NOTE)
+    added = registry.add_next("a", lambda number: a_version(A, number, Stage.DEV), NOTE, limit=9)
+    first = registry.add_next("c", lambda number: a_version(a_manifest(name="c"), number, Stage.DEV), NOTE, limit=9)
+
+    assert (added.model_id, first.model_id) == ("a:4", "c:1")
+    assert registry.get("a:4") == added
+    assert [(e.version, e.action, e.before, e.after) for e in registry.history("a")][1:] == [
+        (4, "register", None, Stage.DEV)
+    ]
+
+
+def test_a_name_has_only_so_many_versions(registry: Ledger) -> None:
+    """Another one is refused, and nothing of it is kept; another name has its own."""
+    for number in (1, 5):
+        registry.add(a_version(A, number, Stage.DEV), NOTE)
+    before = registry.head()
+
+    with pytest.raises(TooManyVersions, match="'a' has 2 versions"):
+        registry.add_next("a", lambda number: a_version(A, number, Stage.DEV), NOTE, limit=2)
+    assert registry.head() == before
+    assert registry.add_next("b", lambda number: a_version(B, number), NOTE, limit=2).model_id == "b:1"
+
+
+def test_twenty_registrations_at_once_get_twenty_numbers(registry: Ledger) -> None:
+    """None is lost, none is given twice, and the ledger is whole."""
+    with ThreadPoolExecutor(20) as threads:
+        added = list(
+            threads.map(
+                lambda _: registry.add_next("a", lambda number: a_version(A, number, Stage.DEV), NOTE, limit=20),
+                range(20),
+            )
+        )
+
+    assert sorted(version.version for version in added) == list(range(1, 21))
+    assert len(registry.versions()) == len(registry.history("a")) == 20
+    assert list(faults(registry.history(), registry.head())) == []
 
 
 def test_a_list_of_versions_stays_as_it_was_read(registry: Ledger) -> None:

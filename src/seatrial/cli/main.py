@@ -7,6 +7,7 @@ import typer
 
 import seatrial
 from seatrial.cli import doctor, registry, trial
+from seatrial.cli.add import add
 from seatrial.cli.terminal import explain
 
 CONFIGURATION_ERROR = 3
@@ -21,6 +22,7 @@ app = typer.Typer(
 
 
 app.add_typer(trial.app, name="trial")
+registry.models.command()(add)
 app.add_typer(registry.models, name="models")
 app.add_typer(registry.db, name="db")
 app.command()(doctor.doctor)
@@ -59,6 +61,8 @@ def serve(  # noqa: PLR0913, PLR0917 - one option a setting
         str | None, typer.Option(help="Models that answer, in this order, inputs that name none.")
     ] = None,
     max_body_bytes: Annotated[int | None, typer.Option(help="Largest request body. [default: 16777216]")] = None,
+    max_model_bytes: Annotated[int | None, typer.Option(help="Largest model file. [default: 1073741824]")] = None,
+    max_versions: Annotated[int | None, typer.Option(help="Most versions of a name. [default: 100]")] = None,
     request_timeout: Annotated[float | None, typer.Option(help="Seconds a request may take. [default: 30]")] = None,
     allowed_hosts: Annotated[str | None, typer.Option(help="Host names that are answered.")] = None,
     drain_seconds: Annotated[

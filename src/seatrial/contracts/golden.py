@@ -34,6 +34,12 @@ def parse_golden(data: bytes) -> Golden:
     return _golden.validate_json(data)
 
 
+def golden_as_dict(golden: Golden) -> dict[str, Any]:
+    """The JSON form of golden answers; `parse_golden` reads it back."""
+    document: dict[str, Any] = _golden.dump_python(golden, mode="json")
+    return document
+
+
 def golden_schema() -> dict[str, Any]:
     """The JSON Schema of a golden file."""
     return _golden.json_schema()

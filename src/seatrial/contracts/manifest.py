@@ -1,5 +1,6 @@
 """What a model is: its inputs, its output, its golden answers. Read from JSON or TOML, checked by pydantic."""
 
+import tomllib
 from dataclasses import field
 from typing import Annotated, Any, Literal, Self
 
@@ -83,12 +84,76 @@ class Manifest:
         return self
 
 
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, slots=True, config=_strict, kw_only=True)
+class InputDraft:
+    """What somebody says of one input; the graph says the rest."""
+
+    name: str
+    dtype: DType | None = None
+    shape: tuple[Annotated[int, Field(ge=1)], ...] | None = None
+    units: str = ""
+    description: str = ""
+    min: Finite | None = None
+    max: Finite | None = None
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, config=_strict, kw_only=True)
+class OutputDraft:
+    """What somebody says of the output; without a name, the graph has only one that will do."""
+
+    name: str | None = None
+    units: str = ""
+    classes: tuple[Label, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, config=_strict, kw_only=True)
+class ManifestDraft:
+    """A manifest as it comes with a file that is to be registered: any part may be missing.
+
+    `version`, `digest` and `golden` are taken and ignored, so that a manifest that was shown can be sent again: the
+    server assigns them. There is no `stage`: a file does not say where it is to stand.
+    """
+
+    name: str | None = None
+    task: Task | None = None
+    inputs: tuple[InputDraft, ...] = ()
+    output: OutputDraft = field(default_factory=OutputDraft)
+    licence: str = ""
+    description: str = ""
+    metrics: dict[str, Finite] = field(default_factory=dict)
+    version: Any = None
+    digest: Any = None
+    golden: Any = None
+    schema: Literal["seatrial/manifest/v1"] = "seatrial/manifest/v1"
+
+
 _manifest: TypeAdapter[Manifest] = TypeAdapter(Manifest)
+_draft: TypeAdapter[ManifestDraft] = TypeAdapter(ManifestDraft)
 
 
 def parse_manifest(data: bytes) -> Manifest:
     """Read a manifest from JSON; a `pydantic.ValidationError` says what is wrong and where."""
     return _manifest.validate_json(data)
+
+
+def parse_draft(data: bytes) -> ManifestDraft:
+    """Read a draft: JSON where it begins with a brace, else TOML.
+
+    Raises:
+        pydantic.ValidationError: a part is wrong; it says which.
+        ValueError: it is neither.
+    """
+    text = data.decode()
+    if text.lstrip().startswith("{"):
+        return _draft.validate_json(text)
+    try:
+        return _draft.validate_python(tomllib.loads(text))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def manifest_as_dict(manifest: Manifest) -> dict[str, Any]:

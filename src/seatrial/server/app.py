@@ -23,6 +23,7 @@ from seatrial.server.api.lane import Lane
 from seatrial.server.api.models import model_routes
 from seatrial.server.api.pages import page_routes
 from seatrial.server.api.predict import predict_routes
+from seatrial.server.api.register import register_routes
 from seatrial.server.api.system import system_routes
 from seatrial.server.core import clock, ids
 from seatrial.server.core.cores import allowed_cores
@@ -31,14 +32,17 @@ from seatrial.server.inference.pool import Pool
 from seatrial.server.inference.runtime import RuntimeLoader
 from seatrial.server.registry.gate import Rules
 from seatrial.server.registry.mirror import Mirror, View
-from seatrial.server.registry.ports import Artifacts, Ledger, Registry
+from seatrial.server.registry.model import ModelVersion
+from seatrial.server.registry.ports import Artifacts, Inspector, Ledger, Registry
 from seatrial.server.runtimes import onnx
+from seatrial.server.runtimes.inspector import ProcessInspector
 from seatrial.server.services.counting import Counter
 from seatrial.server.services.follow import Follower
 from seatrial.server.services.health import Lifecycle, health, ready
 from seatrial.server.services.models import load_models, replay
 from seatrial.server.services.predict import Predictor
 from seatrial.server.services.promotion import Promotion
+from seatrial.server.services.register import Registrar
 from seatrial.server.services.trials import Trials
 from seatrial.server.settings import Settings
 from seatrial.server.storage.admin_token import admin_token
@@ -78,7 +82,7 @@ def _store(settings: Settings) -> ContentStore:
     return ContentStore(settings.data_dir / "artifacts")
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - one for each part that a test may put another in the place of
     settings: Settings,
     *,
     url: str = "",
@@ -86,6 +90,7 @@ def create_app(
     ledger: Ledger | None = None,
     artifacts: Artifacts | None = None,
     load: RuntimeLoader = onnx.load,
+    inspector: Inspector | None = None,
 ) -> ASGIApp:
     """The whole server as an ASGI application.
 
@@ -96,19 +101,23 @@ def create_app(
         ledger: in the place of the versions in the database; nothing else changes it.
         artifacts: in the place of the files in the data directory.
         load: in the place of ONNX Runtime.
+        inspector: in the place of the one that inspects files within the usual limits.
     """
     log = structlog.get_logger("seatrial")
     artifacts = artifacts if artifacts is not None else _store(settings)
     database = reach_registry(settings.database_url, settings.data_dir)
     counter = Counter(ids.secret_id(), clock.wall)
     follower = None if ledger else _follow(database, counter, log)
-    registry: Registry = follower.mirror if follower else ledger or database
+    ledger = ledger or database
+    registry: Registry = follower.mirror if follower else ledger
+    look = follower.look if follower else _nothing
     pool = Pool()
     executor = Executor(max(1, allowed_cores() // settings.workers))
     predictor = Predictor(pool, executor, registry)
     lifecycle = Lifecycle(clock.monotonic, clock.monotonic())
     metrics = Metrics(seatrial.__version__, clock.monotonic, _later)
     guard = _guard(settings)
+    registrar = Registrar(ledger, _store(settings), inspector or ProcessInspector(), settings.max_versions, look)
 
     def serve(view: View) -> bool:
         """Load what the registry says beside what is served, then serve that; who is being answered notices nothing."""
@@ -128,6 +137,7 @@ def create_app(
         log.info("serving", url=url, models=models)
         yield
         lifecycle.draining = True
+        registrar.close()
         executor.close()
         if follower:
             await follower.stop()
@@ -147,6 +157,7 @@ def create_app(
     )
     app.include_router(predict_routes(guard, predictor, clock.monotonic))
     app.include_router(model_routes(guard, registry, artifacts, pool))
+    app.include_router(register_routes(guard, registrar, pool, settings.max_model_bytes, partial(_log_registered, log)))
     app.include_router(
         system_routes(
             guard,
@@ -163,8 +174,7 @@ def create_app(
             ready=partial(ready, registry, pool, lifecycle),
         )
     )
-    look = follower.look if follower else _nothing
-    app.include_router(_gate(settings, guard, database, ledger or database, pool, look, load))
+    app.include_router(_gate(settings, guard, database, ledger, pool, look, load))
     app.include_router(page_routes())
     problems.install(app)
     lane = Lane(guard, predictor, metrics, clock.monotonic, counter.note)
@@ -228,6 +238,12 @@ def _nothing() -> None:
 def _log_database(log: structlog.typing.FilteringBoundLogger, event: str, detail: str) -> None:
     level = log.error if event == "database_lost" else log.info
     level(event, detail=detail)
+
+
+def _log_registered(
+    log: structlog.typing.FilteringBoundLogger, version: ModelVersion, who: str, request_id: str
+) -> None:
+    log.info("model_registered", model=version.model_id, digest=version.manifest.digest, who=who, request_id=request_id)
 
 
 def _later(seconds: float, call: Callable[[], None]) -> None:

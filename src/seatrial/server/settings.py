@@ -56,6 +56,8 @@ class Settings(BaseSettings):
         description="Models that answer, in this order, when several accept an input that names none.",
     )
     max_body_bytes: int = Field(default=16 * 2**20, ge=1, description="Largest request body; beyond it 413.")
+    max_model_bytes: int = Field(default=2**30, ge=1, description="Largest model file; beyond it 413.")
+    max_versions: int = Field(default=100, ge=1, description="Most versions of a name; beyond them 409.")
     request_timeout: float = Field(
         default=30.0, gt=0, allow_inf_nan=False, description="Seconds a request may take; beyond them 504."
     )

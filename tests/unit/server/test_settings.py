@@ -28,6 +28,8 @@ def test_the_defaults() -> None:
         "anonymous_scopes": None,
         "default_models": ("digits", "geoclimate"),
         "max_body_bytes": 16_777_216,
+        "max_model_bytes": 2**30,
+        "max_versions": 100,
         "request_timeout": 30.0,
         "allowed_hosts": None,
         "drain_seconds": None,

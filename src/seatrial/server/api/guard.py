@@ -55,12 +55,7 @@ class Guard:
             shown = content_type[:100].decode("latin-1")
             detail = f"The body is read as application/json in UTF-8; the request says '{shown}'."
             raise UnsupportedMediaType(detail, {"Accept": "application/json"})
-        encoding = headers.get(b"content-encoding")
-        if encoding is not None and encoding.strip().lower() not in {b"", b"identity"}:
-            detail = "Compressed bodies are not read; send the JSON as it is."
-            raise UnsupportedMediaType(detail, {"Accept-Encoding": "identity"})
-        if b"upgrade" in headers:  # uvicorn then hands on no body
-            raise InvalidHeader("This server speaks HTTP/1.1 only; send the request without an Upgrade header.")
+        check_transfer(headers)
         if int(headers.get(b"content-length", b"0")) > self.max_body_bytes:
             raise BodyTooLarge(self.max_body_bytes)
 
@@ -74,6 +69,16 @@ class Guard:
             shown = wish[:40].decode("latin-1")
             raise InvalidHeader(f"X-Request-Timeout is a positive number of seconds, not '{shown}'.")
         return min(seconds, self.request_timeout)
+
+
+def check_transfer(headers: Headers) -> None:
+    """Raise `UnsupportedMediaType` for a body that is compressed, `InvalidHeader` for one that would not arrive."""
+    encoding = headers.get(b"content-encoding")
+    if encoding is not None and encoding.strip().lower() not in {b"", b"identity"}:
+        detail = "Compressed bodies are not read; send the body as it is."
+        raise UnsupportedMediaType(detail, {"Accept-Encoding": "identity"})
+    if b"upgrade" in headers:  # uvicorn then hands on no body
+        raise InvalidHeader("This server speaks HTTP/1.1 only; send the request without an Upgrade header.")
 
 
 def _is_json(content_type: bytes) -> bool:

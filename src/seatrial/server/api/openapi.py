@@ -16,10 +16,10 @@ _TEXTS = {
     404: "There is no such model.",
     409: "It is not so now: not served, not proven, or not where it can be moved from. The detail says which.",
     413: "The body is larger than the limit.",
-    415: "The body is not JSON, or is compressed.",
+    415: "The body is not of the type that is read, or is compressed.",
     422: "The input is not acceptable; `errors` says what and where.",
     500: "The server or the model failed; the log has the request id.",
-    503: "Not now: the server is not ready (`reasons` says why), or cannot reach its database.",
+    503: "Not now: not ready (`reasons` says why), too much to do, or without its database; the detail says which.",
     504: "The deadline passed; the detail names the phase.",
 }
 

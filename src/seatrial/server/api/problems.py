@@ -19,6 +19,7 @@ KINDS: dict[type[Exception], tuple[str, str, int]] = {
     errors.InvalidJSON: ("invalid-json", "The body cannot be read", 400),
     errors.InvalidHeader: ("invalid-header", "A header cannot be read", 400),
     errors.UnknownHost: ("unknown-host", "The host is not served here", 400),
+    errors.ModelRefused: ("model-refused", "The model cannot be registered", 422),
     errors.InvalidInput: ("invalid-input", "The input is not acceptable", 422),
     errors.Unauthenticated: ("unauthenticated", "Credentials are needed", 401),
     errors.Forbidden: ("forbidden", "A scope is missing", 403),
@@ -30,8 +31,10 @@ KINDS: dict[type[Exception], tuple[str, str, int]] = {
     errors.GateRefused: ("gate-refused", "It is not proven for this stage", 409),
     errors.StorageFull: ("storage-full", "There is no room to keep this", 507),
     errors.StorageUnavailable: ("storage-unavailable", "Nothing can be kept now", 503),
+    errors.TooManyVersions: ("too-many-versions", "The model has too many versions", 409),
     errors.BodyTooLarge: ("body-too-large", "The body is too large", 413),
     errors.UnsupportedMediaType: ("unsupported-media-type", "The body is of a type that is not read", 415),
+    errors.Busy: ("busy", "The server is busy", 503),
     errors.NotReady: ("not-ready", "The server is not ready", 503),
     errors.DeadlineExceeded: ("deadline-exceeded", "The time is up", 504),
     errors.InferenceFailed: ("inference-failed", "The model failed", 500),
@@ -50,8 +53,7 @@ Headers = dict[str, str]
 def problem_of(error: Exception, path: str, request_id: str) -> tuple[Problem, Headers]:
     """The problem for an error, and the headers that go with it. An unknown error tells nothing of itself."""
     slug, title, status = next((KINDS[kind] for kind in type(error).__mro__ if kind in KINDS), INTERNAL)
-    known = isinstance(error, errors.SeatrialError)
-    detail = _detail(error) if known else "An unexpected error was logged under this request id."
+    detail = _detail(error)
     faults: Sequence[Fault] = error.faults if isinstance(error, errors.InvalidInput) else ()
     total = error.total if isinstance(error, errors.InvalidInput) else 0
     place = quote(path, safe="/:@")
@@ -65,7 +67,9 @@ def _detail(error: Exception) -> str:
             return "There is no room left where the server keeps its state. Nothing was changed; predictions go on."
         case errors.StorageUnavailable():
             return "The server's database or disk cannot be used now. Nothing was changed; predictions go on."
-    return str(error)
+        case errors.SeatrialError():
+            return str(error)
+    return "An unexpected error was logged under this request id."
 
 
 def _headers(error: Exception) -> Headers:
@@ -82,6 +86,8 @@ def _headers(error: Exception) -> Headers:
             headers.update(error.accepted)
         case errors.DeadlineExceeded(phase="receive"):
             headers["Connection"] = "close"
+        case errors.Busy():
+            headers["Retry-After"] = str(error.seconds)
         case errors.NotReady():
             headers["Retry-After"] = "1"
         case errors.StorageUnavailable() if not isinstance(error, errors.StorageFull):

@@ -6,6 +6,7 @@ SeatrialError
 |   +-- InvalidHeader        a header holds what it may not
 |   +-- UnknownHost          the Host header names a host that we do not serve
 +-- InvalidInput             the body is JSON, but not an input; carries faults
+|   +-- ModelRefused         a file, or what came with it, cannot be registered
 +-- Unauthenticated          no or bad credentials
 +-- Forbidden                a scope is missing
 +-- UnknownModel             no model of this name and version
@@ -17,7 +18,9 @@ SeatrialError
 +-- StorageUnavailable       the database or the files cannot be used now, or have another schema
 |   +-- StorageFull          there is no room left
 +-- BodyTooLarge             the body is over the limit
-+-- UnsupportedMediaType     not JSON, or compressed
++-- UnsupportedMediaType     not of the type that is read, or compressed
++-- TooManyVersions          the name has as many versions as it may have
++-- Busy                     as much is being done as may be at once
 +-- NotReady                 the server cannot take traffic now
 +-- DeadlineExceeded         the request's time was up
 +-- InferenceFailed          the runtime failed on an input that the signature accepted
@@ -61,6 +64,10 @@ class InvalidInput(SeatrialError):
         super().__init__(summary)
         self.faults = tuple(faults)
         self.total = len(self.faults) if total is None else total
+
+
+class ModelRefused(InvalidInput):
+    """A file that somebody wants to register, or what came with it, is not acceptable; the faults say why."""
 
 
 class Unauthenticated(SeatrialError):
@@ -129,11 +136,26 @@ class BodyTooLarge(SeatrialError):
 
 
 class UnsupportedMediaType(SeatrialError):
-    """The body is not JSON, or is compressed; `accepted` are headers that say what would do."""
+    """The body is not of the type that is read, or compressed; `accepted` are headers that say what would do."""
 
     def __init__(self, detail: str, accepted: Mapping[str, str]) -> None:
         super().__init__(detail)
         self.accepted = dict(accepted)
+
+
+class TooManyVersions(SeatrialError):
+    """The name has as many versions as it may have."""
+
+    def __init__(self, name: str, limit: int) -> None:
+        super().__init__(f"'{name}' has {limit} versions, which is the limit (SEATRIAL_MAX_VERSIONS).")
+
+
+class Busy(SeatrialError):
+    """As much is being done as may be at once; the same again in `seconds` may succeed."""
+
+    def __init__(self, what: str, seconds: int) -> None:
+        super().__init__(f"{what} Try again in {seconds} s.")
+        self.seconds = seconds
 
 
 class NotReady(SeatrialError):

@@ -3,6 +3,7 @@
 from enum import IntEnum
 
 import numpy as np
+from pydantic import ValidationError
 
 from seatrial.contracts.problem import MAX_LISTED, Fault, pointer
 from seatrial.server.core.errors import InvalidInput
@@ -93,3 +94,19 @@ def format_number(value: object) -> str:
     """A number as a caller would write it: whole numbers without a fraction."""
     number = float(value)  # type: ignore[arg-type]
     return str(int(number)) if number.is_integer() and abs(number) < 2**63 else repr(number)
+
+
+def faults_of(error: ValidationError, *place: str | int) -> list[Fault]:
+    """The faults that pydantic found in a document, with pointers that begin at `place`."""
+    return [
+        Fault(pointer(*place, *entry["loc"]), entry["msg"], entry["msg"], _described(entry.get("input")))
+        for entry in error.errors()
+    ]
+
+
+def _described(value: object) -> str:
+    """What came, where it can be told; pydantic also shows what it made of it."""
+    try:
+        return describe(value)
+    except (TypeError, ValueError, OverflowError):
+        return type(value).__name__

@@ -1,9 +1,11 @@
 """The ports through which the registry is kept."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import BinaryIO, Protocol
 
 from seatrial.contracts.golden import Golden
+from seatrial.server.registry.candidate import Candidate, Inspected
 from seatrial.server.registry.evidence import Submitted, Tally, Trial
 from seatrial.server.registry.ledger import Entry, Head, Move, Note
 from seatrial.server.registry.lifecycle import Stages
@@ -11,6 +13,10 @@ from seatrial.server.registry.model import ModelVersion
 
 Decide = Callable[[Stages, Sequence[Entry]], Sequence[Move]]
 """What becomes of the versions of a name, by their stages and their history; it may raise."""
+
+
+MakeVersion = Callable[[int], ModelVersion]
+"""Makes a version of the number that it gets."""
 
 
 class Registry(Protocol):
@@ -31,6 +37,12 @@ class Ledger(Registry, Protocol):
 
     def add(self, version: ModelVersion, note: Note) -> None:
         """Keep a version; raises `ValueError` where its `model_id` is taken."""
+
+    def add_next(self, name: str, make: MakeVersion, note: Note, limit: int) -> ModelVersion:
+        """Keep a new version of a name, under the number after its last, which nobody else gets.
+
+        Raises `TooManyVersions` where the name has `limit` versions.
+        """
 
     def change(self, name: str, decide: Decide, note: Note) -> Sequence[Entry]:
         """Move versions of a name as `decide` says, who sees nobody else's change come in between.
@@ -88,3 +100,44 @@ class Documents(Protocol):
 
     def document(self, digest: str) -> bytes:
         """A document; raises `ModelUnusable` where there is none, or its bytes are not those of the digest."""
+
+
+class Draft(Protocol):
+    """A file on its way in: nobody finds it yet, and it is gone in the end unless it was adopted."""
+
+    size: int
+
+    def write(self, block: bytes) -> None:
+        """Append some bytes; raises `OSError` where they cannot be kept."""
+
+    @property
+    def digest(self) -> str:
+        """The digest of what was written so far."""
+
+    def reader(self) -> BinaryIO:
+        """What was written so far, to read; close it in the end. It has a file descriptor."""
+
+
+class Store(Artifacts, Protocol):
+    """The files of versions, to add to. Each call raises `OSError` where it cannot be carried out."""
+
+    def draft(self) -> AbstractContextManager[Draft]:
+        """A new draft, empty."""
+
+    def adopt(self, draft: Draft) -> str:
+        """Keep a draft of this store as a file, without copying it, and its digest. It is on disk then."""
+
+    def put(self, content: bytes) -> str:
+        """Keep a file, and its digest. It is on disk then."""
+
+
+class Inspector(Protocol):
+    """Looks into a file that nobody trusts, where it can do no harm."""
+
+    def inspect(self, file: BinaryIO, candidate: Candidate) -> Inspected:
+        """The whole manifest, and golden answers that the file reproduces.
+
+        Raises:
+            UnsupportedMediaType: it is no ONNX file.
+            ModelRefused: it is one that cannot be served, or does not go with what was said of it.
+        """

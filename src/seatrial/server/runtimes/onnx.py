@@ -5,6 +5,7 @@ that is switched off first; the library's own call for it comes too late.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,11 @@ _DTYPES = {
     **{f"tensor({name})": name for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
 }
 
+_place = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : |/\S*onnxruntime_src/\S+ .*?\) (?:\[with [^]]*\] )?", re.DOTALL
+)
+"""What the library puts before its reasons: a code, a file of its makers, a function in it."""
+
 
 class OnnxRuntime:
     """An ONNX Runtime session on the CPU; lives as long as its model is loaded.
@@ -42,7 +48,7 @@ class OnnxRuntime:
         try:
             self._session = ort.InferenceSession(artifact, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no common root but Exception
-            raise ModelUnusable(f"ONNX Runtime cannot load it: {str(error).splitlines()[0][:300]}") from error
+            raise ModelUnusable(f"ONNX Runtime cannot load it: {reason(error)}") from error
         self._outputs = [manifest.output.name]
         self._flat = manifest.task == "regression"
         self._check_inputs(manifest)
@@ -86,6 +92,12 @@ def _compatible(graph: list[int | str | None], stated: tuple[int, ...]) -> bool:
     """Whether a shape of the graph (free axes are names or None) allows the stated one."""
     pairs = zip(graph, stated, strict=False)
     return len(graph) == len(stated) and all(not isinstance(axis, int) or axis == size for axis, size in pairs)
+
+
+def reason(error: Exception) -> str:
+    """The first line of an error of the library, without the places in its own source."""
+    text = _place.sub("", str(error)).strip() or type(error).__name__
+    return text.splitlines()[0][:300]
 
 
 def load(artifact: bytes, manifest: Manifest) -> OnnxRuntime:

@@ -2,20 +2,18 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import orjson
 
 from seatrial.contracts.digest import digest_of
-from seatrial.contracts.golden import Golden
 from seatrial.contracts.manifest import manifest_as_dict
-from seatrial.server.core.errors import InvalidInput, ModelUnusable, SeatrialError
-from seatrial.server.inference.faults import Faults
+from seatrial.server.core.errors import SeatrialError
+from seatrial.server.inference.golden import Replay, golden_arrays, verify_golden
 from seatrial.server.inference.model import LoadedModel
 from seatrial.server.inference.pool import Pool, Snapshot
-from seatrial.server.inference.runtime import Array, Runtime, RuntimeLoader
+from seatrial.server.inference.runtime import Runtime, RuntimeLoader
 from seatrial.server.inference.signature import Arrays, Signature
 from seatrial.server.registry.model import SERVED, ModelVersion, Stage
 from seatrial.server.registry.ports import Artifacts, Registry
@@ -99,7 +97,7 @@ def load_model(version: ModelVersion, artifacts: Artifacts, load: RuntimeLoader)
     golden = artifacts.golden(version.golden)
     runtime = load(artifacts.model(manifest.digest), manifest)
     signature = Signature(manifest)
-    arrays = _golden_arrays(signature, golden)
+    arrays = golden_arrays(signature, golden)
     verify_golden(runtime, arrays, golden)
     inline = _seconds_per_example(runtime, arrays) < INLINE_SECONDS
     config = {**runtime.configuration(), "numpy_version": np.__version__, "mode": "inline" if inline else "threads"}
@@ -117,40 +115,11 @@ def load_model(version: ModelVersion, artifacts: Artifacts, load: RuntimeLoader)
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """Known inputs that were asked again: how many, and by how much the worst answer differs from the record."""
-
-    cases: int
-    worst: float
-    tolerance: float
-
-
 def replay(version: ModelVersion, artifacts: Artifacts, load: RuntimeLoader) -> Replay:
     """Load a version aside, and ask it its known inputs again; raises `ModelUnusable` where an answer differs."""
     golden = artifacts.golden(version.golden)
     runtime = load(artifacts.model(version.manifest.digest), version.manifest)
-    return verify_golden(runtime, _golden_arrays(Signature(version.manifest), golden), golden)
-
-
-def verify_golden(runtime: Runtime, arrays: Arrays, golden: Golden) -> Replay:
-    """Ask the golden inputs; raises `ModelUnusable` unless every answer is the recorded one within the tolerance."""
-    output = np.asarray(runtime.run(arrays), np.float64)
-    if len(output) != len(golden.cases):
-        raise ModelUnusable(f"Golden inference: {len(output)} answers to {len(golden.cases)} inputs.")
-    actual = output.reshape(len(output), -1)
-    lengths = {len(case.output) for case in golden.cases}
-    if lengths != {actual.shape[1]}:
-        raise ModelUnusable(f"Golden inference: answers of {actual.shape[1]} values, {sorted(lengths)} were recorded.")
-    expected = np.array([case.output for case in golden.cases])
-    difference: Array = np.abs(actual - expected).max(axis=1)
-    wrong = np.flatnonzero(~(difference <= golden.tolerance))
-    if wrong.size:
-        raise ModelUnusable(
-            f"Golden inference: {wrong.size} of {len(expected)} answers differ from the recorded ones, the first at"
-            f" case {wrong[0]} by {difference[wrong[0]]:.3g} (tolerance {golden.tolerance:g})."
-        )
-    return Replay(len(expected), float(difference.max()), golden.tolerance)
+    return verify_golden(runtime, golden_arrays(Signature(version.manifest), golden), golden)
 
 
 def list_models(registry: Registry, pool: Pool, name: str | None, stage: str | None) -> list[dict[str, Any]]:
@@ -203,16 +172,6 @@ def _summary(version: ModelVersion, pool: Pool) -> dict[str, Any]:
         "digest": version.manifest.digest,
         "loaded": pool.snapshot.loaded(version.model_id) is not None,
     }
-
-
-def _golden_arrays(signature: Signature, golden: Golden) -> Arrays:
-    """The golden inputs as a batch; a case that the signature refuses makes the model unusable."""
-    faults = Faults()
-    arrays = signature.accept_batch([case.input for case in golden.cases], faults)
-    if arrays is None:
-        error: InvalidInput = faults.error("golden input")
-        raise ModelUnusable(f"Golden inference: {error.faults[0].pointer}: {error.faults[0].detail}")
-    return arrays
 
 
 def _seconds_per_example(runtime: Runtime, arrays: Arrays) -> float:

@@ -9,13 +9,13 @@ import orjson
 from seatrial.contracts.gate import GATED, GateDecision, decision_adapter
 from seatrial.server.core.clock import Wall
 from seatrial.server.core.errors import GateRefused, ModelUnusable, StageConflict
+from seatrial.server.inference.golden import Replay
 from seatrial.server.registry import lifecycle
 from seatrial.server.registry.gate import Rules, examine
 from seatrial.server.registry.ledger import Entry, Move, Note
 from seatrial.server.registry.lifecycle import Stages
 from seatrial.server.registry.model import ModelVersion, Stage
 from seatrial.server.registry.ports import Documents, EvidenceStore, Ledger
-from seatrial.server.services.models import Replay
 from seatrial.server.services.trials import evidence_of
 
 ATTEMPTS = 5

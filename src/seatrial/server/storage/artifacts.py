@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Collection, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -15,6 +15,8 @@ from seatrial.contracts.digest import digest_of
 from seatrial.contracts.golden import Golden, parse_golden
 from seatrial.contracts.problem import pointer
 from seatrial.server.core.errors import ModelUnusable
+from seatrial.server.registry.ports import Draft
+from seatrial.server.storage.drafts import FileDraft
 from seatrial.server.storage.faults import file_faults
 
 STAGING = "staging"
@@ -24,7 +26,7 @@ SAFE_SECONDS = 3600
 
 
 class ContentStore:
-    """Implements `registry.ports.Artifacts` over a folder; lives as long as the server.
+    """Implements `registry.ports.Store` over a folder; lives as long as the server.
 
     A file is written beside its place, brought to disk and moved there, and the folder brought to disk: whenever the
     power fails, it is there whole or not at all. What a crash leaves, in `staging` or under a digest that no row came
@@ -65,6 +67,30 @@ class ContentStore:
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
+
+    @contextmanager
+    def draft(self) -> Iterator[FileDraft]:
+        """See `Store.draft`."""
+        staging = self._folder / STAGING
+        for folder in (self._folder, staging):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = FileDraft(staging / f"{os.getpid()}.{secrets.token_hex(8)}")
+        try:
+            yield draft
+        finally:
+            draft.discard()
+
+    def adopt(self, draft: Draft) -> str:
+        """See `Store.adopt`. It takes the place of one that is there: that may be damaged, and is older."""
+        if not isinstance(draft, FileDraft):
+            raise TypeError("this is a draft of another store")
+        path = self._path(draft.digest)
+        with file_faults():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            draft.move(path)
+            for folder in (path.parent, self._folder, self._folder.parent):
+                _to_disk(folder)
+        return draft.digest
 
     def owned_by(self, registry: str) -> bool:
         """Whether this is the store of a registry, by whatever tells it from others; the first who asks gets it.

@@ -5,15 +5,15 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Engine, Row, insert, select, update
+from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from seatrial.contracts.manifest import Manifest, manifest_as_dict, parse_manifest
 from seatrial.server.core.clock import timestamp
-from seatrial.server.core.errors import UnknownModel
+from seatrial.server.core.errors import TooManyVersions, UnknownModel
 from seatrial.server.registry.ledger import NOTHING, Entry, Head, Move, Note, following
 from seatrial.server.registry.model import ModelVersion, Stage, parse_model_id
-from seatrial.server.registry.ports import Decide
+from seatrial.server.registry.ports import Decide, MakeVersion
 from seatrial.server.storage import database
 from seatrial.server.storage.database import ledger, reading, versions, writing
 from seatrial.server.storage.evidence import SqlEvidence
@@ -53,26 +53,25 @@ class SqlRegistry:
 
     def add(self, version: ModelVersion, note: Note) -> None:
         """Keep a version; raises `ValueError` where its `model_id` is taken."""
-        values = {
-            "name": version.name,
-            "version": version.version,
-            "stage": version.stage.value,
-            "digest": version.manifest.digest,
-            "golden": version.golden,
-            "manifest": orjson.dumps(manifest_as_dict(version.manifest)).decode(),
-            "registered_at": version.registered_at,
-            "reason": version.reason,
-        }
         try:
             with writing(self._engine) as connection:
-                head = _locked_head(connection)
-                connection.execute(insert(versions).values(values))
-                move = Move(version.version, None, version.stage, "register")
-                _write(connection, [following(head, version.name, move, note, timestamp())])
+                _keep(connection, _locked_head(connection), version, note)
         except IntegrityError as error:
             raise ValueError(
                 f"{version.model_id} is registered already, or is not the only one of its name in production"
             ) from error
+
+    def add_next(self, name: str, make: MakeVersion, note: Note, limit: int) -> ModelVersion:
+        """See `Ledger.add_next`."""
+        with writing(self._engine) as connection:
+            head = _locked_head(connection)
+            wanted = select(func.count(), func.coalesce(func.max(versions.c.version), 0)).filter_by(name=name)
+            count, last = connection.execute(wanted.select_from(versions)).one()
+            if count >= limit:
+                raise TooManyVersions(name, limit)
+            version = make(last + 1)
+            _keep(connection, head, version, note)
+            return version
 
     def change(self, name: str, decide: Decide, note: Note) -> Sequence[Entry]:
         """See `Ledger.change`."""
@@ -124,6 +123,22 @@ def _locked_head(connection: Connection) -> Head:
     """The head, held until the transaction ends; SQLite has taken its lock already."""
     row = connection.execute(select(database.head.c.number, database.head.c.digest).with_for_update()).one()
     return Head(row.number, row.digest)
+
+
+def _keep(connection: Connection, head: Head, version: ModelVersion, note: Note) -> None:
+    values = {
+        "name": version.name,
+        "version": version.version,
+        "stage": version.stage.value,
+        "digest": version.manifest.digest,
+        "golden": version.golden,
+        "manifest": orjson.dumps(manifest_as_dict(version.manifest)).decode(),
+        "registered_at": version.registered_at,
+        "reason": version.reason,
+    }
+    connection.execute(insert(versions).values(values))
+    move = Move(version.version, None, version.stage, "register")
+    _write(connection, [following(head, version.name, move, note, timestamp())])
 
 
 def _head(connection: Connection) -> Head:

@@ -48,6 +48,9 @@ def test_slugs_are_unique() -> None:
         (errors.BodyTooLarge(5), 413, {"Connection": "close"}, None),
         (errors.UnsupportedMediaType("t", {"Accept": "text/x"}), 415, {"Accept": "text/x"}, None),
         (errors.InvalidInput("i", [FAULT], 30), 422, {}, None),
+        (errors.ModelRefused("r", [FAULT]), 422, {}, None),
+        (errors.TooManyVersions("a", 3), 409, {}, None),
+        (errors.Busy("Much to do.", 7), 503, {"Retry-After": "7"}, None),
         (errors.InferenceFailed("f"), 500, {}, None),
         (errors.NotReady({"a:1": "gone"}), 503, {"Retry-After": "1"}, {"reasons": {"a:1": "gone"}}),
         (errors.DeadlineExceeded("queue", 1), 504, {}, None),
@@ -62,6 +65,14 @@ def test_the_answer_to_an_error(
 
     assert (problem.status, given, problem.extra) == (status, headers, extra)
     assert (problem.detail, problem.instance, problem.request_id) == (str(error), *HERE)
+
+
+def test_a_lost_database_is_told_without_its_address() -> None:
+    """The text is the operator's, and may name a host."""
+    problem, headers = problem_of(errors.StorageUnavailable("no route to db.internal"), *HERE)
+
+    assert (problem.status, problem.slug, headers) == (503, "database-unavailable", {"Retry-After": "5"})
+    assert problem.detail == "The database cannot be used now; nothing was changed."
 
 
 def test_faults_go_with_an_invalid_input() -> None:

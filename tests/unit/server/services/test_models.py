@@ -13,6 +13,7 @@ from tests.fakes.runtime import EchoRuntime, FailingRuntime, FixedRuntime, load_
 from seatrial.contracts.golden import parse_golden
 from seatrial.contracts.manifest import InputSpec, Manifest, manifest_as_dict
 from seatrial.server.core.errors import ModelUnusable, UnknownModel
+from seatrial.server.inference.golden import verify_golden
 from seatrial.server.inference.pool import Pool, Snapshot
 from seatrial.server.inference.runtime import Array, Runtime
 from seatrial.server.registry.model import ModelVersion, Stage
@@ -22,7 +23,6 @@ from seatrial.server.services.models import (
     list_models,
     load_model,
     load_models,
-    verify_golden,
 )
 
 A, B, C = (a_manifest(name=name) for name in "abc")

@@ -10,13 +10,13 @@ from tests.fakes.registry import MemoryRegistry
 
 from seatrial.contracts.gate import decision_adapter
 from seatrial.server.core.errors import GateRefused, ModelUnusable, StageConflict, UnknownModel
+from seatrial.server.inference.golden import Replay
 from seatrial.server.registry import lifecycle
 from seatrial.server.registry.evidence import Submitted
 from seatrial.server.registry.gate import Evidence, Rules
 from seatrial.server.registry.ledger import Entry, Note, faults
 from seatrial.server.registry.model import ModelVersion, Stage
 from seatrial.server.registry.ports import Decide
-from seatrial.server.services.models import Replay
 from seatrial.server.services.promotion import Promotion
 
 FIRST = a_version(a_manifest(name="digits", classes=(0, 1), artifact=b"first"), 1)

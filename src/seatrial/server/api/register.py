@@ -1,0 +1,87 @@
+"""The route by which models come in."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import StringConstraints
+
+from seatrial.contracts.manifest import NAME_PATTERN
+from seatrial.server.access.principal import Principal
+from seatrial.server.api.body import ClientGone
+from seatrial.server.api.guard import Guard, needs
+from seatrial.server.api.openapi import problems
+from seatrial.server.api.schemas import ModelView
+from seatrial.server.api.upload import receive_into, sink_for
+from seatrial.server.inference.pool import Pool
+from seatrial.server.registry.ledger import Note
+from seatrial.server.registry.mirror import View
+from seatrial.server.registry.model import ModelVersion
+from seatrial.server.services.models import describe_model
+from seatrial.server.services.register import Registrar, read_wish
+
+Registered = Callable[[ModelVersion, str, str], None]
+"""Hears of a new version: it, who brought it, and the id of the request."""
+
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+Reason = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_FILE = {"type": "string", "format": "binary"}
+_TEXT = {"type": "string", "description": "JSON, or TOML where that is allowed."}
+BODY = {
+    "required": True,
+    "content": {
+        "application/octet-stream": {"schema": _FILE},
+        "application/onnx": {"schema": _FILE},
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["model"],
+                "properties": {"model": _FILE, "manifest": _TEXT, "golden": _TEXT},
+            }
+        },
+    },
+}
+
+
+def register_routes(
+    guard: Guard, registrar: Registrar, pool: Pool, max_model_bytes: int, told: Registered
+) -> APIRouter:
+    """`POST /models`."""
+    router = APIRouter(tags=["models"])
+    writer = Depends(needs("models:write", guard))
+
+    @router.post(
+        "/models",
+        summary="Register a version",
+        status_code=201,
+        response_model=ModelView,
+        response_description="The new version; `Location` says where it is.",
+        responses=problems(400, 401, 403, 409, 413, 415, 422, 500, 503, 504),
+        openapi_extra={"requestBody": BODY},
+    )
+    async def register(
+        request: Request,
+        response: Response,
+        name: Annotated[Name, Query(description="The model's name; the server assigns the version.")],
+        principal: Annotated[Principal, writer],
+        reason: Annotated[Reason, Query(description="Why; it stands in the ledger.")] = "",
+    ) -> Any:  # noqa: ANN401 - what the model says, or nothing to nobody
+        """Add an ONNX file as the next version of a name, in `dev`.
+
+        The file is inspected and run once, in a process of its own. What the graph tells need not be in the manifest;
+        without golden answers some are recorded.
+        """
+        with registrar.admitted(), registrar.store.draft() as draft:
+            sink = sink_for(dict(request.scope["headers"]), draft, max_model_bytes, guard.max_body_bytes)
+            try:
+                await receive_into(sink, request.receive, guard.request_timeout)
+            except ClientGone:
+                return Response(status_code=400)  # which nobody reads
+            note = Note(principal.name, reason)
+            wish = read_wish(name, note, sink.texts.get("manifest"), sink.texts.get("golden"))
+            version = await registrar.register_in_turn(draft, wish)
+        told(version, principal.name, request.state.request_id)
+        response.headers["Location"] = f"/models/{version.model_id}"
+        return describe_model(View([version]), pool, version.model_id)
+
+    return router

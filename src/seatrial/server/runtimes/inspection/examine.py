@@ -1,0 +1,49 @@
+"""All of an inspection, in order: read, check, describe, run. Called where it can do no harm."""
+
+import re
+
+from seatrial.contracts.problem import Fault
+from seatrial.server.core.errors import ModelRefused, UnsupportedMediaType
+from seatrial.server.registry.candidate import Candidate, Inspected
+from seatrial.server.runtimes.inspection.describe import describe
+from seatrial.server.runtimes.inspection.graph import check_graph, check_whole, read_model, shown
+from seatrial.server.runtimes.inspection.messages import Report
+from seatrial.server.runtimes.inspection.rehearse import rehearse
+
+_out_of_memory = re.compile(r"bad_alloc|allocate memory|out of memory", re.IGNORECASE).search
+
+
+def examine(content: bytes, candidate: Candidate) -> Report:
+    """A report on a file; nothing that a file does makes it raise."""
+    try:
+        inspected = _examine(content, candidate)
+    except UnsupportedMediaType as error:
+        return Report("foreign", summary=str(error))
+    except Exception as error:  # noqa: BLE001 - libraries raise what they like at a file that is made to break them
+        if _starved(error):
+            return Report("starved")
+        if isinstance(error, ModelRefused):
+            return Report("refused", summary=str(error), faults=error.faults)
+        text = f"The inspection failed: {shown(f'{type(error).__name__}: {error}', 200)}"
+        return Report(
+            "refused", summary=text, faults=(Fault("/model", text, "a model that loads and runs", "this one"),)
+        )
+    return Report("accepted", inspected)
+
+
+def _examine(content: bytes, candidate: Candidate) -> Inspected:
+    model = read_model(content)
+    check_graph(model)
+    manifest = describe(model, candidate)
+    del model
+    check_whole(content)
+    return Inspected(manifest, rehearse(content, manifest, candidate))
+
+
+def _starved(error: BaseException | None) -> bool:
+    """Whether it is memory that was missing, here or in what led to it."""
+    while error is not None:
+        if isinstance(error, MemoryError) or _out_of_memory(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -1,0 +1,49 @@
+"""A file on its way in: written and hashed as it comes, readable by nobody else, gone unless it is moved."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+
+class FileDraft:
+    """Implements `registry.ports.Draft`; lives as long as the request that brings it.
+
+    Args:
+        path: where it lies; nothing is there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.size = 0
+        self._path = path
+        self._hash = hashlib.sha256()
+        self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+    def write(self, block: bytes) -> None:
+        """See `Draft.write`."""
+        self._file.write(block)
+        self._hash.update(block)
+        self.size += len(block)
+
+    @property
+    def digest(self) -> str:
+        """See `Draft.digest`."""
+        return "sha256:" + self._hash.hexdigest()
+
+    def reader(self) -> BinaryIO:
+        """See `Draft.reader`."""
+        self._file.flush()
+        return self._path.open("rb")
+
+    def move(self, path: Path) -> None:
+        """Bring it to disk, then to its place in the same file system."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._path.replace(path)
+
+    def discard(self) -> None:
+        """Remove it, unless it was moved."""
+        try:
+            self._file.close()  # which may find the disk full
+        finally:
+            self._path.unlink(missing_ok=True)
