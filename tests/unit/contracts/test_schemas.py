@@ -14,12 +14,16 @@ import pytest
 from tests.fakes.runs import ANSWER, closed_loop, run, stalled
 
 from seatrial import zoo
+from seatrial.contracts.gate import decision_adapter
+from seatrial.contracts.manifest import parse_manifest
 from seatrial.contracts.proof import proof_schema, state, statement_adapter
 from seatrial.contracts.record import run_adapter, sample_schema
 from seatrial.contracts.slo import slo_schema
 from seatrial.grading.histogram import decode
 from seatrial.grading.plans import NAMES, plan_schema
-from seatrial.grading.spec import SHIPPED, read_slo
+from seatrial.grading.spec import SHIPPED, parse_slo, read_slo
+from seatrial.server.registry.gate import Rules, examine
+from seatrial.server.registry.model import ModelVersion, Stage
 from seatrial.trials.measure.prove import prove
 from seatrial.trials.measure.records import encode, read_samples
 
@@ -45,6 +49,7 @@ def test_published_schemas_are_what_the_code_says() -> None:
 def test_the_example_keeps_the_published_schemas() -> None:
     """Each of its files; the target file is that of the guide, models are the bundled ones."""
     published("run").validate(json.loads((EXAMPLE / "run.json").read_bytes()))
+    published("gate").validate(json.loads((EXAMPLE / "gate.json").read_bytes()))
     published("proof").validate(json.loads((EXAMPLE / "proof.json").read_bytes()))
     published("slo").validate(tomllib.loads((EXAMPLE / "slo.toml").read_text(encoding="utf-8")))
     guide = ROOT / "docs" / "how-to" / "another-api" / "digits.toml"
@@ -76,6 +81,17 @@ def test_the_same_records_make_the_same_proof() -> None:
     assert without_histograms(json.loads(json.dumps(document))) == without_histograms(kept)
     whole = kept["predicate"]["total"]["corrected"]
     assert decode(whole["histogram"]).percentile(99) == whole["p99_ms"]
+
+
+def test_the_gate_says_the_same_of_the_same_file() -> None:
+    """The answer in the example, of a version that nothing was proven of."""
+    kept = decision_adapter.validate_json((EXAMPLE / "gate.json").read_bytes())
+    text = (EXAMPLE / "slo.toml").read_text(encoding="utf-8")
+    manifest = parse_manifest((zoo.ROOT / "digits" / "manifest.json").read_bytes())
+    version = ModelVersion("digits", 2, Stage.DEV, manifest, "", "", "")
+
+    assert kept == examine(version, Stage.STAGING, None, Rules(parse_slo(text, "slo.toml"), text), (), now=0.0)
+    assert (kept.allowed, [line.need for line in kept.refused]) == (False, ["load.smoke", "golden", "promotion"])
 
 
 def test_a_proof_keeps_its_schema() -> None:

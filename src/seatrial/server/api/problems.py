@@ -9,6 +9,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from seatrial.contracts.gate import GateDecision
 from seatrial.contracts.problem import MAX_LISTED, MEDIA_TYPE, Fault, Problem, pointer
@@ -46,6 +47,7 @@ BY_STATUS = {
     404: ("unknown-route", "There is no such route", 404),
     405: ("wrong-method", "The method is not allowed", 405),
 }
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 Headers = dict[str, str]
 
@@ -142,12 +144,22 @@ def install(app: FastAPI) -> None:
             405: f"{request.method} is not allowed on {path[:200]}.",
         }.get(status, title)
         problem = Problem(slug, title, status, detail, quote(path, safe="/:@"), request.state.request_id)
-        return _response(request, problem, dict(getattr(error, "headers", None) or {}))
+        headers = dict(getattr(error, "headers", None) or {})
+        if status == 405:  # noqa: PLR2004 - HTTP
+            headers["Allow"] = _allowed(request)
+        return _response(request, problem, headers)
 
     app.add_exception_handler(errors.SeatrialError, seatrial_error)
     app.add_exception_handler(RequestValidationError, validation_error)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, seatrial_error)
+
+
+def _allowed(request: Request) -> str:
+    """Every method that the path takes: of its routes each knows only its own."""
+    asked = [(method, {**request.scope, "method": method}) for method in METHODS]
+    takes = [method for method, scope in asked if any(r.matches(scope)[0] is Match.FULL for r in request.app.routes)]
+    return ", ".join([*takes, *(["HEAD"] if "GET" in takes else [])])
 
 
 def _response(request: Request, problem: Problem, headers: Headers) -> Response:
