@@ -66,7 +66,6 @@ def test_slugs_are_unique() -> None:
         (errors.TrialConflict("t"), 409, {}, None),
         (errors.ProofRefused([HELD, BROKEN]), 409, {}, {"checks": (HELD, BROKEN)}),
         (errors.GateRefused(DECISION), 409, {}, {"gate": DECISION}),
-        (errors.StorageUnavailable("d"), 503, {"Retry-After": "5"}, None),
         (errors.BodyTooLarge(5), 413, {"Connection": "close"}, None),
         (errors.UnsupportedMediaType("t", {"Accept": "text/x"}), 415, {"Accept": "text/x"}, None),
         (errors.InvalidInput("i", [FAULT], 30), 422, {}, None),
