@@ -10,11 +10,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from seatrial.contracts.manifest import (
+    InputDraft,
     InputSpec,
     Manifest,
+    ManifestDraft,
+    OutputDraft,
     OutputSpec,
     manifest_as_dict,
     manifest_schema,
+    parse_draft,
     parse_manifest,
 )
 
@@ -161,3 +165,59 @@ def test_the_schema_takes_what_is_read() -> None:
 
     assert validator.is_valid(DOCUMENT)
     assert not validator.is_valid(DOCUMENT | {"inputs": []})
+
+
+DRAFT = ManifestDraft(
+    description="d", inputs=(InputDraft(name="x", min=0, max=9),), output=OutputDraft(classes=("no", "yes"))
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'description = "d"\n[[inputs]]\nname = "x"\nmin = 0\nmax = 9\n[output]\nclasses = ["no", "yes"]\n',
+        '\n {"description": "d", "inputs": [{"name": "x", "min": 0, "max": 9}], "output": {"classes": ["no", "yes"]}}',
+    ],
+    ids=["toml", "json"],
+)
+def test_a_draft_is_read_from_toml_and_json(text: str) -> None:
+    """Any part may be missing."""
+    assert parse_draft(text.encode()) == DRAFT
+    assert parse_draft(b"") == ManifestDraft()
+
+
+def test_a_manifest_that_was_shown_can_be_sent_again() -> None:
+    """What the server assigns is taken, and means nothing."""
+    draft = parse_draft(json.dumps({**DOCUMENT, "version": 7}).encode())
+
+    assert (draft.name, draft.inputs[0].min, draft.task) == ("geo-climate_2.1", -90.0, "regression")
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('stage = "production"', ("stage",)),
+        ('{"stage": "production"}', ("stage",)),
+        ("gate = 1", ("gate",)),
+        ("inputs = 3", ("inputs",)),
+        ("[[inputs]]\nunits = 'm'", ("inputs", 0, "name")),
+        ("[[inputs]]\nname = 'x'\nmin = nan", ("inputs", 0, "min")),
+        ("[[inputs]]\nname = 'x'\nmax = inf", ("inputs", 0, "max")),
+        ("[[inputs]]\nname = 'x'\nshape = [0]", ("inputs", 0, "shape", 0)),
+        ("[[inputs]]\nname = 'x'\nrole = 'admin'", ("inputs", 0, "role")),
+        ("task = 'clustering'", ("task",)),
+        ("[metrics]\nf1 = inf", ("metrics", "f1")),
+    ],
+)
+def test_a_draft_with_a_wrong_part_is_refused(text: str, place: tuple[str | int, ...]) -> None:
+    """The error says where."""
+    with pytest.raises(ValidationError) as caught:
+        parse_draft(text.encode())
+    assert caught.value.errors()[0]["loc"] == place
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"= 1", b"x = [" + b"[" * 5000, b"a = 1\na = 2"])
+def test_what_is_neither_toml_nor_json_is_refused(content: bytes) -> None:
+    """Nor text at all; however deep it is nested."""
+    with pytest.raises(ValueError):  # noqa: PT011 - the text is that of the library
+        parse_draft(content)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import BinaryIO
 
@@ -22,17 +23,22 @@ from seatrial.server.runtimes.inspection.messages import Order, Report, orders, 
 PROGRAM = (sys.executable, "-I", "-B", "-m", "seatrial.server.runtimes.inspection")
 MAX_REPORT_BYTES = 64 * 2**20
 BLOCK = 2**16
-EXPECTED = "an ONNX model"
 ACCEPTED = {"Accept": "application/octet-stream, multipart/form-data"}
 LIBRARIES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 """What a process may need of our environment, in which there may be secrets, to find what Python is made of."""
 
 
 class ProcessInspector:
-    """Implements `registry.ports.Inspector`; lives as long as the server. Safe to call from several threads."""
+    """Implements `registry.ports.Inspector`; lives as long as the server. Safe to call from several threads.
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    Args:
+        limits: what one inspection may use.
+        program: the command that inspects; it gets the file descriptor of the file as its last argument.
+    """
+
+    def __init__(self, limits: Limits | None = None, program: Sequence[str] = PROGRAM) -> None:
         self._limits = limits or Limits()
+        self._program = program
 
     def inspect(self, file: BinaryIO, candidate: Candidate) -> Inspected:
         """See `Inspector.inspect`."""
@@ -58,7 +64,7 @@ class ProcessInspector:
         with tempfile.TemporaryFile() as request, tempfile.TemporaryDirectory(prefix="seatrial-inspection-") as folder:
             request.write(orders.dump_json(order))
             request.seek(0)
-            with _begin(file, request, folder) as process:
+            with self._begin(file, request, folder) as process:
                 try:
                     answer = _read(process, deadline)
                     code = process.wait(max(0.0, deadline - time.monotonic()))
@@ -73,6 +79,21 @@ class ProcessInspector:
         except ValidationError:
             raise _refused("The inspection of the model gave no report.", "a report") from None
 
+    def _begin(self, file: BinaryIO, request: BinaryIO, folder: str) -> "subprocess.Popen[bytes]":
+        """The process: in a session of its own, in an empty folder, with nothing of our environment."""
+        kept = {name: os.environ[name] for name in LIBRARIES if name in os.environ}
+        single = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(  # noqa: S603 - our own program
+            [*self._program, str(file.fileno())],
+            stdin=request,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(file.fileno(),),
+            cwd=folder,
+            env={**kept, **single, "HOME": folder, "TMPDIR": folder, "LC_ALL": "C.UTF-8", "ORT_DISABLE_TELEMETRY": "1"},
+            start_new_session=True,
+        )
+
     def _ended(self, code: int) -> ModelRefused:
         if code == -signal.SIGXCPU:
             time_s = f"{self._limits.wall_seconds:g} s ({self._limits.cpu_seconds} s of a processor)"
@@ -81,22 +102,6 @@ class ProcessInspector:
             with suppress(ValueError):
                 return _refused(f"The inspection of the model was ended by {signal.Signals(-code).name}.", "a report")
         return _refused(f"The inspection of the model ended with the code {code}.", "a report")
-
-
-def _begin(file: BinaryIO, request: BinaryIO, folder: str) -> "subprocess.Popen[bytes]":
-    """The process: in a session of its own, in an empty folder, with nothing of our environment."""
-    kept = {name: os.environ[name] for name in LIBRARIES if name in os.environ}
-    single = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(  # noqa: S603 - our own program
-        [*PROGRAM, str(file.fileno())],
-        stdin=request,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        pass_fds=(file.fileno(),),
-        cwd=folder,
-        env={**kept, **single, "HOME": folder, "TMPDIR": folder, "LC_ALL": "C.UTF-8", "ORT_DISABLE_TELEMETRY": "1"},
-        start_new_session=True,
-    )
 
 
 def _read(process: "subprocess.Popen[bytes]", deadline: float) -> bytes:
@@ -116,10 +121,11 @@ def _read(process: "subprocess.Popen[bytes]", deadline: float) -> bytes:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Whatever it does, and what it began."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    """Whatever it does, and what it began. One that is over has given its number back: nobody is to be met there."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _of_candidate(inspected: Inspected, candidate: Candidate) -> Inspected:

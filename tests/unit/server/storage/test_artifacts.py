@@ -192,3 +192,60 @@ def test_what_a_crash_left_is_nobodys(tmp_path: Path) -> None:
 
     with pytest.raises(ModelUnusable, match="There is no model file of the digest"):
         store.model(digest_of(b"ha"))
+
+
+def test_a_draft_is_hashed_as_it_comes_and_moved_to_its_place(tmp_path: Path) -> None:
+    """It is readable by its owner only, before and after, and nothing is copied."""
+    store = ContentStore(tmp_path)
+    with store.draft() as draft:
+        for block in (b"ab", b"", b"c"):
+            draft.write(block)
+        (path,) = (tmp_path / STAGING).iterdir()
+        inode = path.stat().st_ino
+        with draft.reader() as reader:
+            assert (draft.size, draft.digest, reader.read()) == (3, digest_of(b"abc"), b"abc")
+        assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+        digest = store.adopt(draft)
+
+    assert store.model(digest) == b"abc"
+    name = digest.removeprefix("sha256:")
+    assert files(tmp_path) == [f"{name[:2]}/{name}"]
+    assert (tmp_path / files(tmp_path)[0]).stat().st_ino == inode
+
+
+def test_a_draft_that_nobody_adopts_is_gone(tmp_path: Path) -> None:
+    """Whatever happened."""
+    store = ContentStore(tmp_path)
+    with store.draft() as draft:
+        draft.write(b"abc")
+        assert len(files(tmp_path)) == 1
+
+    assert files(tmp_path) == []
+
+
+def test_a_draft_takes_the_place_of_a_damaged_file(tmp_path: Path) -> None:
+    """The same content again is whole afterwards."""
+    store = ContentStore(tmp_path)
+    digest = store.put(b"abc")
+    (tmp_path / files(tmp_path)[0]).write_bytes(b"abb")
+    with store.draft() as draft:
+        draft.write(b"abc")
+        store.adopt(draft)
+
+    assert store.model(digest) == b"abc"
+
+
+def test_a_draft_of_which_the_disk_has_no_room_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not adopted half."""
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    store = ContentStore(tmp_path)
+    monkeypatch.setattr(os, "fsync", full)
+    with store.draft() as draft:
+        draft.write(b"abc")
+        with pytest.raises(OSError, match="No space left"):
+            store.adopt(draft)
+
+    assert files(tmp_path) == []

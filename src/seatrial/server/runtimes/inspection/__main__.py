@@ -18,6 +18,7 @@ def main() -> None:
     order = orders.validate_json(sys.stdin.buffer.read())
     confine(order.limits, order.size)
     with os.fdopen(int(sys.argv[1]), "rb") as file:
+        file.seek(0)
         content = file.read()
     answer.write(reports.dump_json(examine(content, order.candidate)))
     answer.close()

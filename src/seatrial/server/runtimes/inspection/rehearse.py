@@ -7,7 +7,7 @@ import numpy as np
 
 from seatrial.contracts.golden import Golden, GoldenCase
 from seatrial.contracts.manifest import InputSpec, Manifest
-from seatrial.contracts.problem import MAX_LISTED, Fault
+from seatrial.contracts.problem import MAX_LISTED, Fault, pointer
 from seatrial.server.core.errors import InferenceFailed, ModelRefused, ModelUnusable
 from seatrial.server.inference.faults import Faults
 from seatrial.server.inference.golden import verify_golden
@@ -82,7 +82,8 @@ def _value(spec: InputSpec, random: np.random.Generator, number: int) -> Any:  #
         picks = random.integers(0, len(choices), count) if edge is None else [(0, -1)[edge]] * count
         values = [choices[pick] for pick in picks]
     elif spec.dtype.startswith("float"):
-        values = [_rounded(value, spec) for value in _floats(spec, random, count, edge)]
+        values = _floats(spec, random, count, edge)
+        values = [_rounded(value, spec) for value in values] if edge is None else values
     else:
         values = _integers(spec, random, count, edge)
     return values[0] if spec.shape in {(), (1,)} else values
@@ -109,8 +110,10 @@ def _rounded(value: float, spec: InputSpec) -> float:
 
 def _integers(spec: InputSpec, random: np.random.Generator, count: int, edge: int | None) -> list[int]:
     """Without bounds 0 and 1: whole numbers are often places in a table, and those are there."""
-    low = math.ceil(spec.min) if spec.min is not None else min(0, math.floor(spec.max or 0))
+    low = math.ceil(spec.min) if spec.min is not None else 0
     high = math.floor(spec.max) if spec.max is not None else low + 1
+    if spec.min is None and high <= 0:
+        low = high - 1
     return [(low, high)[edge]] * count if edge is not None else random.integers(low, high + 1, count).tolist()
 
 
@@ -119,12 +122,23 @@ def _arrays(manifest: Manifest, golden: Golden, *, made: bool) -> Arrays:
     faults = Faults()
     arrays = Signature(manifest).accept_batch([case.input for case in golden.cases], faults)
     if arrays is not None:
-        return arrays
+        return arrays if made else _finite(arrays)
     if made:
         told = Fault("/manifest/inputs", faults.listed[0].detail, faults.listed[0].expected, faults.listed[0].received)
         raise ModelRefused("No inputs can be made from the manifest; send golden examples.", [told])
     listed = [_in_golden(found) for found in faults.listed]
     raise ModelRefused("The golden inputs do not fit the model.", listed[:MAX_LISTED], faults.total)
+
+
+def _finite(arrays: Arrays) -> Arrays:
+    """What came as JSON may hold NaN, which callers cannot send."""
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            number = int(np.argwhere(~np.isfinite(array))[0][0])
+            place = pointer("golden", "cases", number, "input", name)
+            told = Fault(place, f"'{name}' is not always a number.", "finite numbers", "NaN or infinity")
+            raise ModelRefused("The golden inputs do not fit the model.", [told])
+    return arrays
 
 
 def _in_golden(found: Fault) -> Fault:

@@ -1,0 +1,166 @@
+"""The server's side of an inspection: the process it begins, and what it makes of whatever that does."""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from tests.fakes.models import digest_of
+from tests.fakes.onnx_models import linear
+from tests.live import until
+
+from seatrial.contracts.manifest import ManifestDraft
+from seatrial.server.core.errors import ModelRefused, UnsupportedMediaType
+from seatrial.server.registry.candidate import Candidate, Inspected
+from seatrial.server.runtimes.inspection.limits import Limits
+from seatrial.server.runtimes.inspector import MAX_REPORT_BYTES, ProcessInspector
+
+CONTENT: bytes = linear().SerializeToString()
+SHORT = Limits(cpu_seconds=1, wall_seconds=1.0)
+
+
+def inspect(folder: Path, inspector: ProcessInspector, name: str = "it") -> Inspected:
+    path = folder / "file"
+    path.write_bytes(CONTENT)
+    with path.open("rb") as file:
+        return inspector.inspect(file, Candidate(name, digest_of(CONTENT), ManifestDraft()))
+
+
+def python(script: str) -> Sequence[str]:
+    """A program in the place of the one that inspects."""
+    return (sys.executable, "-c", script)
+
+
+def refusal(folder: Path, script: str, limits: Limits = SHORT) -> str:
+    with pytest.raises(ModelRefused) as caught:
+        inspect(folder, ProcessInspector(limits, python(script)))
+    assert [(fault.pointer, fault.detail) for fault in caught.value.faults] == [("/model", str(caught.value))]
+    return str(caught.value)
+
+
+def test_a_file_is_inspected_in_another_process(tmp_path: Path) -> None:
+    """Its manifest and its golden answers come back; the next file of the same process does, too."""
+    inspector = ProcessInspector()
+    found = [inspect(tmp_path, inspector, name).manifest for name in ("a", "b")]
+
+    assert [(manifest.name, manifest.digest) for manifest in found] == [
+        ("a", digest_of(CONTENT)), ("b", digest_of(CONTENT)),
+    ]  # fmt: skip
+
+
+def test_the_process_has_nothing_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No environment, an empty folder that is gone afterwards, a session of its own, no file but the one, read-only."""
+    monkeypatch.setenv("SEATRIAL_SECRET", "hidden")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    seen = tmp_path / "seen.json"
+    script = f"""
+import fcntl, json, os, sys
+open_files = [n for n in range(3, 64) if os.path.exists(f"/dev/fd/{{n}}")]
+facts = {{"environment": sorted(os.environ), "folder": os.listdir(), "cwd": os.getcwd(), "argument": int(sys.argv[-1]),
+         "mode": fcntl.fcntl(int(sys.argv[-1]), fcntl.F_GETFL) & os.O_ACCMODE, "leads": os.getsid(0) == os.getpid(),
+         "files": open_files}}
+with open({str(seen)!r}, "w") as file:
+    json.dump(facts, file)
+"""
+    refusal(tmp_path, script, Limits())
+    facts = json.loads(seen.read_text(encoding="utf-8"))
+
+    allowed = {
+        "HOME", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+        "ORT_DISABLE_TELEMETRY", "PWD", "TMPDIR", "__CF_USER_TEXT_ENCODING",
+    }  # fmt: skip
+    assert set(facts["environment"]) <= allowed
+    assert (facts["folder"], facts["mode"], facts["leads"]) == ([], os.O_RDONLY, True)
+    assert facts["argument"] in facts["files"]
+    assert not Path(facts["cwd"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (
+            "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+            "The inspection of the model was ended by SIGSEGV.",
+        ),
+        ("import os; os.abort()", "The inspection of the model was ended by SIGABRT."),
+        ("raise SystemExit(7)", "The inspection of the model ended with the code 7."),
+        ("", "The inspection of the model gave no report."),
+        ("print('{}')", "The inspection of the model gave no report."),
+        ("import signal; signal.pause()", "The model did not load and answer within 1 s (1 s of a processor)."),
+        (
+            "import os, signal; os.close(1); signal.pause()",
+            "The model did not load and answer within 1 s (1 s of a processor).",
+        ),
+        (
+            f"import sys; sys.stdout.write('x' * {MAX_REPORT_BYTES + 2**20})",
+            "The model did not load and answer within 1 s (1 s of a processor).",
+        ),
+    ],
+)
+def test_whatever_the_process_does_is_a_refusal(tmp_path: Path, script: str, reason: str) -> None:
+    """It dies, says nothing, says too much or never ends."""
+    assert refusal(tmp_path, script) == reason
+
+
+def test_a_process_that_is_given_up_is_gone(tmp_path: Path) -> None:
+    """With what it began."""
+    pids = tmp_path / "pids"
+    script = f"""
+import os, signal
+child = os.fork()
+with open({str(pids)!r}, "a") as file:
+    file.write(f"{{os.getpid()}}\\n")
+signal.pause()
+"""
+    refusal(tmp_path, script)
+    numbers = [int(line) for line in pids.read_text(encoding="ascii").split()]
+
+    def gone(number: int) -> bool:
+        state = Path(f"/proc/{number}/stat")
+        try:
+            os.kill(number, 0)
+        except ProcessLookupError:
+            return True
+        return state.exists() and state.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
+
+    assert len(numbers) == 2
+    until(lambda: all(map(gone, numbers)), "both are gone")
+
+
+def test_a_report_on_another_file_is_not_believed(tmp_path: Path) -> None:
+    """A file that takes over its process cannot speak for what was registered before."""
+    report = {
+        "verdict": "accepted",
+        "inspected": {
+            "manifest": {
+                "name": "it",
+                "task": "regression",
+                "inputs": [{"name": "x", "dtype": "float32"}],
+                "output": {"name": "y"},
+                "digest": "sha256:" + "0" * 64,
+            },
+            "golden": {"cases": [{"input": {"x": 1}, "output": [1.0]}], "tolerance": 1.0},
+        },
+    }
+
+    assert refusal(tmp_path, f"print({json.dumps(json.dumps(report))})") == (
+        "The inspection of the model gave a report on another."
+    )
+
+
+def test_no_process_is_begun_for_what_is_no_onnx(tmp_path: Path) -> None:
+    """Its first bytes are enough."""
+    path = tmp_path / "file"
+    path.write_bytes(b"GGUF")
+    inspector = ProcessInspector(program=("a program that is not there",))
+
+    with path.open("rb") as file, pytest.raises(UnsupportedMediaType, match="a GGUF file"):
+        inspector.inspect(file, Candidate("it", digest_of(b"GGUF"), ManifestDraft()))
+
+
+def test_limits_grow_with_the_file() -> None:
+    """Six times its size, and two GiB."""
+    assert Limits().memory(2**20) == 2 * 2**30 + 6 * 2**20
