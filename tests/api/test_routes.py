@@ -15,19 +15,19 @@ import seatrial
 from seatrial import zoo
 
 ROUTES = {
-    "/": "GET",
-    "/health": "GET",
-    "/health/live": "GET",
-    "/health/ready": "GET",
-    "/predict": "POST",
-    "/predict/batch": "POST",
-    "/models": "GET",
-    "/models/digits:1": "GET",
-    "/models/digits:1/golden": "GET",
-    "/metrics": "GET",
-    "/openapi.json": "GET",
-    "/docs": "GET",
-    "/redoc": "GET",
+    "/": {"GET"},
+    "/health": {"GET"},
+    "/health/live": {"GET"},
+    "/health/ready": {"GET"},
+    "/predict": {"POST"},
+    "/predict/batch": {"POST"},
+    "/models": {"GET", "POST"},
+    "/models/digits:1": {"GET"},
+    "/models/digits:1/golden": {"GET"},
+    "/metrics": {"GET"},
+    "/openapi.json": {"GET"},
+    "/docs": {"GET"},
+    "/redoc": {"GET"},
 }
 MODELS = ["digits:1", "geoclimate:1"]
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
@@ -36,15 +36,14 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 @pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
 def test_another_method_is_405_with_allow(client: TestClient, path: str, method: str) -> None:
-    """Each route has its method; the answer to another one says which."""
-    if method == ROUTES[path]:
+    """Each route has its methods; the answer to another one says which."""
+    if method in ROUTES[path]:
         assert client.request(method, path).status_code != 405
         return
     response = client.request(method, path)
     problem(response, 405, "wrong-method")
 
-    assert ROUTES[path] in response.headers["allow"].split(", ")
-    assert method not in response.headers["allow"].split(", ")
+    assert set(response.headers["allow"].split(", ")) - {"HEAD"} == ROUTES[path]
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/predict/", "/models/", "/Predict", "/predict/stream", "/v2/models"])
@@ -239,7 +238,10 @@ def test_the_schema_has_exactly_the_routes(client: TestClient) -> None:
     pages = {"/docs", "/redoc", "/openapi.json"}
 
     assert described == {
-        (path.replace("digits:1", "{model_id}"), method) for path, method in ROUTES.items() if path not in pages
+        (path.replace("digits:1", "{model_id}"), method)
+        for path, methods in ROUTES.items()
+        if path not in pages
+        for method in methods
     }
 
 

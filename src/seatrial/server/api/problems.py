@@ -1,7 +1,7 @@
 """From errors to answers: the only place that knows status codes."""
 
 import http
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -9,6 +9,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 
 from seatrial.contracts.problem import MAX_LISTED, MEDIA_TYPE, Fault, Problem, pointer
 from seatrial.server.core import errors
@@ -114,12 +115,31 @@ def install(app: FastAPI) -> None:
             405: f"{request.method} is not allowed on {path[:200]}.",
         }.get(status, title)
         problem = Problem(slug, title, status, detail, quote(path, safe="/:@"), request.state.request_id)
-        return _response(request, problem, dict(getattr(error, "headers", None) or {}))
+        headers = dict(getattr(error, "headers", None) or {})
+        if status == http.HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(sorted(_methods(request)))
+        return _response(request, problem, headers)
 
     app.add_exception_handler(errors.SeatrialError, seatrial_error)
     app.add_exception_handler(RequestValidationError, validation_error)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, seatrial_error)
+
+
+def _methods(request: Request) -> set[str]:
+    """The methods of all routes of a path; the framework tells those of the first."""
+    here = (route for route in _each(request.app.routes) if route.matches(request.scope)[0] is not Match.NONE)
+    return {method for route in here for method in getattr(route, "methods", None) or ()}
+
+
+def _each(routes: Sequence[BaseRoute]) -> Iterator[BaseRoute]:
+    """Routes, and those of the routers among them."""
+    for route in routes:
+        router = getattr(route, "original_router", None)
+        if router is None:
+            yield route
+        else:
+            yield from _each(router.routes)
 
 
 def _response(request: Request, problem: Problem, headers: Headers) -> Response:
