@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the JSON Schemas of the contracts, and the proof of the example, to docs/reference/schemas.
+"""Write the JSON Schemas of the contracts, and what the example shows, to docs/reference/schemas.
 
 Run it after a change of a contract, as `.venv/bin/python scripts/schemas.py`. `--check` changes nothing, and fails
 where a schema is not what the code says.
@@ -12,18 +12,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from seatrial import zoo
+from seatrial.contracts.gate import decision_adapter, gate_schema
 from seatrial.contracts.golden import golden_schema
-from seatrial.contracts.manifest import manifest_schema
-from seatrial.contracts.proof import proof_schema, state, statement_adapter
+from seatrial.contracts.manifest import manifest_schema, parse_manifest
+from seatrial.contracts.proof import SloUsed, proof_schema, state, statement_adapter
 from seatrial.contracts.record import run_adapter, run_schema, sample_schema
 from seatrial.contracts.slo import slo_schema
+from seatrial.grading.plans import plan_schema
+from seatrial.grading.spec import read_slo
+from seatrial.server.registry.gate import Rules, examine
+from seatrial.server.registry.model import ModelVersion, Stage
 from seatrial.trials.core.target import target_schema
-from seatrial.trials.load.plans import plan_schema
+from seatrial.trials.measure.prove import prove
 from seatrial.trials.measure.records import read_samples
-from seatrial.trials.slo.prove import prove
-from seatrial.trials.slo.spec import read_slo
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference" / "schemas"
+EXAMPLE = FOLDER / "example"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -38,19 +43,31 @@ def schemas() -> Iterator[tuple[str, dict[str, Any]]]:
         "proof": proof_schema(),
         "manifest": manifest_schema(),
         "golden": golden_schema(),
+        "gate": gate_schema(),
     }
     for name, schema in made.items():
         yield f"{name}.schema.json", {"$schema": DIALECT, **schema}
 
 
-def example() -> bytes:
+def example_proof() -> bytes:
     """The proof of the example's records, under its SLO file."""
-    folder = FOLDER / "example"
-    run = run_adapter.validate_json((folder / "run.json").read_bytes())
-    slo = read_slo(str(folder / "slo.toml"))
-    proof = prove(run, read_samples(folder / "samples.jsonl"), replace(slo, name="slo.toml"))
+    run = run_adapter.validate_json((EXAMPLE / "run.json").read_bytes())
+    proof = prove(run, read_samples(EXAMPLE / "samples.jsonl"), _slo())
     document = statement_adapter.dump_python(state(proof), mode="json", by_alias=True)
     return json.dumps(document, indent=1).encode() + b"\n"
+
+
+def example_gate() -> bytes:
+    """What the gate says, by the same file, of a version that nothing was proven of."""
+    manifest = parse_manifest((zoo.ROOT / "digits" / "manifest.json").read_bytes())
+    version = ModelVersion("digits", 2, Stage.DEV, manifest, "", "", "")
+    rules = Rules(_slo(), (EXAMPLE / "slo.toml").read_text(encoding="utf-8"))
+    decision = examine(version, Stage.STAGING, None, rules, (), now=0.0)
+    return decision_adapter.dump_json(decision, indent=1) + b"\n"
+
+
+def _slo() -> SloUsed:
+    return replace(read_slo(str(EXAMPLE / "slo.toml")), name="slo.toml")
 
 
 def main() -> None:
@@ -61,7 +78,8 @@ def main() -> None:
         if _write(FOLDER / name, json.dumps(schema, indent=2).encode() + b"\n", check="--check" in sys.argv)
     ]
     if "--check" not in sys.argv:
-        _write(FOLDER / "example" / "proof.json", example(), check=False)
+        _write(EXAMPLE / "proof.json", example_proof(), check=False)
+        _write(EXAMPLE / "gate.json", example_gate(), check=False)
     elif stale:
         sys.exit(f"not what the code says: {', '.join(stale)}; run scripts/schemas.py")
 

@@ -1,4 +1,4 @@
-"""What both training scripts share: fetching data, timing a model, and writing a model's folder."""
+"""What the training scripts share: fetching data, running and timing a model, and writing a bundled model's folder."""
 
 import hashlib
 import json

@@ -1,7 +1,7 @@
 """Who may ask: anonymous callers on loopback, the operator with the admin token, nobody else."""
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,9 @@ from starlette.types import ASGIApp
 from tests.inprocess import caller, problem, serving
 from tests.inputs import DENVER, Json
 
+from seatrial.server.access import authenticate
+from seatrial.server.access.principal import Principal, Scope
+
 Asked = tuple[str, str, Json]
 """Method, path and data of a request."""
 
@@ -20,13 +23,23 @@ READING: list[Asked] = [
     ("GET", "/models", None),
     ("GET", "/models/geoclimate:1", None),
     ("GET", "/models/geoclimate:1/golden", None),
+    ("GET", "/models/geoclimate:1/proofs", None),
+    ("GET", "/models/geoclimate/history", None),
     ("GET", "/metrics", None),
 ]
 GUARDED = PREDICTING + READING
+WRITING = [
+    ("/models/geoclimate:1/trials", "proofs:write", 201),
+    ("/models/geoclimate:1/proofs", "proofs:write", 422),
+    ("/models/geoclimate:1/promote?new_stage=production", "models:promote", 200),
+    ("/models/geoclimate/rollback", "models:promote", 409),
+]
+"""Path, scope, and what the operator's token gets: no such proof, it stands there already, nothing to return to."""
 OPEN = ["/", "/health", "/health/live", "/health/ready", "/docs", "/redoc", "/openapi.json", "/docs/assets/docs.js"]
 FAR_AWAY = ("192.0.2.7", 4711)
 NAME = "models.example"
 
+writing = pytest.mark.parametrize(("path", "scope", "status"), WRITING, ids=[path for path, _, _ in WRITING])
 guarded = pytest.mark.parametrize("asked", GUARDED, ids=[path for _, path, _ in GUARDED])
 
 
@@ -216,3 +229,72 @@ def test_the_answer_names_the_scope(
     answer = problem(ask(caller(public), asked), 401, "unauthenticated")
 
     assert f"'{scope}'" in answer["detail"]
+
+
+@writing
+@pytest.mark.parametrize("peer", [("127.0.0.1", 1), ("::1", 1), FAR_AWAY])
+def test_writing_needs_a_principal_even_on_loopback(
+    app: ASGIApp, token: str, peer: tuple[str, int], path: str, scope: str, status: int
+) -> None:
+    """Who may predict and read without credentials may change nothing; the operator's token may, from anywhere."""
+    client = caller(app, peer=peer)
+    refused = client.post(path, json={})
+    answer = problem(refused, 401, "unauthenticated")
+
+    assert f"'{scope}'" in answer["detail"]
+    assert refused.headers["www-authenticate"] == 'Bearer realm="seatrial"'
+    assert client.post(path, json={}, headers=bearer(token)).status_code == status
+
+
+@writing
+def test_no_setting_lets_everybody_write(tmp_path: Path, path: str, scope: str, status: int) -> None:
+    """Whatever anonymous callers hold, it is not that."""
+    del scope, status
+    with serving(tmp_path, setting={"anonymous_scopes": ("predict", "read")}) as started:
+        problem(started.post(path, json={}), 401, "unauthenticated")
+
+
+def test_the_gate_is_asked_by_who_may_read(app: ASGIApp, token: str) -> None:
+    """Its answer is that for a promotion, 409, to callers on loopback and with the token; strangers get none."""
+    path = "/models/geoclimate:1/gate"
+
+    problem(caller(app).get(path), 409, "gate-refused")
+    problem(caller(app, peer=FAR_AWAY).get(path, headers=bearer(token)), 409, "gate-refused")
+    problem(caller(app, peer=FAR_AWAY).get(path), 401, "unauthenticated")
+
+
+@pytest.fixture
+def holding(monkeypatch: pytest.MonkeyPatch) -> Callable[[Scope], None]:
+    """Lets the token stand for somebody who holds one scope: keys with fewer scopes than all are still to come."""
+
+    def hold(scope: Scope) -> None:
+        monkeypatch.setattr(authenticate, "ADMIN", Principal("key:ci", frozenset({scope})))
+
+    return hold
+
+
+@writing
+def test_a_missing_scope_is_403_and_named(
+    app: ASGIApp, token: str, holding: Callable[[Scope], None], path: str, scope: str, status: int
+) -> None:
+    """Known callers hear which scope they lack, in words and in the header; before the body is looked at."""
+    del status
+    holding("read")
+    refused = caller(app).post(path, content=b"{", headers=bearer(token))
+    answer = problem(refused, 403, "forbidden")
+
+    assert f"'{scope}'" in answer["detail"]
+    assert f'error="insufficient_scope", scope="{scope}"' in refused.headers["www-authenticate"]
+
+
+@pytest.mark.parametrize("reason", ["", "the old one answers wrong"])
+def test_an_override_needs_the_scope_admin(
+    app: ASGIApp, token: str, holding: Callable[[Scope], None], reason: str
+) -> None:
+    """To promote is not to promote without proof."""
+    holding("models:promote")
+    query = {"new_stage": "production", "override": "true", "reason": reason}
+    refused = caller(app).post("/models/geoclimate:1/promote", params=query, headers=bearer(token))
+    answer = problem(refused, 403, "forbidden")
+
+    assert "'admin'" in answer["detail"]

@@ -24,6 +24,12 @@ ROUTES = {
     "/models": {"GET", "POST"},
     "/models/digits:1": {"GET"},
     "/models/digits:1/golden": {"GET"},
+    "/models/digits:1/trials": {"POST"},
+    "/models/digits:1/proofs": {"GET", "POST"},
+    "/models/digits:1/gate": {"GET"},
+    "/models/digits:1/promote": {"POST"},
+    "/models/digits/rollback": {"POST"},
+    "/models/digits/history": {"GET"},
     "/metrics": {"GET"},
     "/openapi.json": {"GET"},
     "/docs": {"GET"},
@@ -223,7 +229,7 @@ def test_golden_answers_are_told(client: TestClient, name: str) -> None:
     "model_id",
     ["digits", "digits:2", "digits:0", "digits:01", "digits:-1", "digits:x", "digits:", ":1", "DIGITS:1", "nobody:1"],
 )
-@pytest.mark.parametrize("rest", ["", "/golden"])
+@pytest.mark.parametrize("rest", ["", "/golden", "/gate", "/proofs"])
 def test_any_other_model_id_is_404(client: TestClient, model_id: str, rest: str) -> None:
     """A model_id is name:version; any other form is an unknown model."""
     answer = problem(client.get(f"/models/{model_id}{rest}"), 404, "unknown-model")
@@ -236,12 +242,11 @@ def test_the_schema_has_exactly_the_routes(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     described = {(path, method.upper()) for path, methods in paths.items() for method in methods}
     pages = {"/docs", "/redoc", "/openapi.json"}
+    contract = {(path, method) for path, methods in ROUTES.items() if path not in pages for method in methods}
 
     assert described == {
-        (path.replace("digits:1", "{model_id}"), method)
-        for path, methods in ROUTES.items()
-        if path not in pages
-        for method in methods
+        (path.replace("digits:1", "{model_id}").replace("digits/", "{model_name}/"), method)
+        for path, method in contract
     }
 
 

@@ -12,6 +12,8 @@ import threading
 import wsgiref.handlers  # noqa: F401 - copies the whole environment when imported; prometheus_client imports it
 from pathlib import Path
 
+import altair as alt  # noqa: F401 - looks for proxies in the whole environment; the reports import it
+
 findings: list[str] = []
 environment = type(os.environ)
 read_variable = environment.__getitem__
@@ -32,13 +34,12 @@ package = importlib.import_module(module)
 for found in pkgutil.walk_packages(package.__path__, f"{module}."):
     if found.name.startswith("seatrial.trials.load.swarm."):
         continue  # the one place that imports Locust, which patches the process that does
+    if found.name.endswith(".__main__"):
+        continue  # a program
     if found.name == "seatrial.server.storage.migrations.env":
         continue  # a script, which Alembic runs
     module = found.name
-    known = len(findings)
     importlib.import_module(module)
-    if module == "seatrial.trials.report.charts":
-        del findings[known:]  # Altair copies the whole environment
     started = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
     if started:
         findings.append(f"threads ran after {module} was imported: {started}")

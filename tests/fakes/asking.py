@@ -12,8 +12,8 @@ from typing import Any
 import locust.env
 from locust import events
 
+from seatrial.grading.plans import WAITS
 from seatrial.trials.core.questions import Question, expect_ok
-from seatrial.trials.load.plans import WAITS
 from seatrial.trials.load.swarm import recorder, users
 
 

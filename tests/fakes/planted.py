@@ -18,7 +18,8 @@ from typing import Any
 import orjson
 
 from seatrial.contracts.manifest import manifest_as_dict
-from seatrial.trials.core.questions import bundled, likeliest
+from seatrial.trials.core.models import bundled
+from seatrial.trials.core.questions import likeliest
 
 DIGEST = "sha256:" + "0" * 64
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"

@@ -3,12 +3,14 @@
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
+from tests.live import until
 
 _numbers = count(1)
 
@@ -42,11 +44,35 @@ class Postgres:
         try:
             yield
         finally:
-            self._server = self._start()
+            self.start()
 
     def stop(self) -> None:
         """End it."""
         self._server.cleanup()
+
+    def kill(self) -> None:
+        """End it as a crash would: SIGKILL, to it and to each of the processes that serve a connection."""
+        postmaster = psutil.Process(self._server.get_pid())
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        until(lambda: all(map(_ended, processes)), "all of its processes have ended")
+        for lock in (*self._folder.glob("postmaster.pid"), *self._folder.glob(".s.PGSQL.*.lock")):
+            lock.unlink()  # it holds a number that what has ended keeps until somebody asks how it did
+        self._server._postmaster_info = None  # noqa: SLF001 - else it waits for the end of what has ended
+        self._server.cleanup()
+
+    def start(self) -> None:
+        """Start it again, with what it held."""
+        self._server = self._start()
+
+
+def _ended(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @contextmanager

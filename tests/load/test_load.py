@@ -15,7 +15,7 @@ import psutil
 import pytest
 from tests.live import PATIENCE, PYTHON, ServerProcess, server_process, until
 
-from seatrial.trials.load.plans import NAMES, WAITS, read_plan
+from seatrial.grading.plans import NAMES, WAITS, read_plan
 from seatrial.trials.measure.records import read_samples
 
 pytestmark = pytest.mark.load

@@ -18,6 +18,7 @@ from tests.fakes.planted import planted_server
 from tests.live import PATIENCE, PYTHON, hear_interrupts, until
 
 from seatrial.contracts.record import Run, Sample
+from seatrial.grading.spec import read_slo
 from seatrial.trials.core.errors import CouldNotRun
 from seatrial.trials.core.live import Live, Progress
 from seatrial.trials.core.noop import noop_server
@@ -25,9 +26,8 @@ from seatrial.trials.core.questions import Question, expect_ok
 from seatrial.trials.core.target import Target, Weighted
 from seatrial.trials.load.openloop.arrivals import Arrivals, due_times
 from seatrial.trials.load.openloop.engine import SPARE_FILES, OpenLoad, run_open
+from seatrial.trials.measure.prove import prove
 from seatrial.trials.measure.records import FILE_NAME, read_samples
-from seatrial.trials.slo.prove import prove
-from seatrial.trials.slo.spec import read_slo
 
 pytestmark = pytest.mark.load
 LOAD = OpenLoad(rate=100, duration_s=2)

@@ -1,6 +1,7 @@
 """What both databases do: their schema, its steps, and what they keep from being done."""
 
 import multiprocessing
+import os
 import sqlite3
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing
@@ -11,21 +12,23 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from tests.fakes.models import a_manifest, a_version, echo_golden
+from tests.fakes.models import a_manifest, a_version, digest_of, echo_golden
 from tests.fakes.postgres import Postgres
 
-from seatrial.server.core.errors import StorageUnavailable
-from seatrial.server.registry.ledger import Note, faults
+from seatrial.server.core.errors import ModelUnusable, StorageUnavailable
+from seatrial.server.registry.ledger import Move, Note, faults
 from seatrial.server.registry.model import Stage
 from seatrial.server.storage import schema
 from seatrial.server.storage.artifacts import ContentStore
 from seatrial.server.storage.bundled import Bundled
 from seatrial.server.storage.database import metadata, open_database
 from seatrial.server.storage.opening import (
+    named_files,
     open_registry,
     prepare_registry,
     register_bundled,
     schema_of,
+    sweep_files,
     upgrade_database,
 )
 from seatrial.server.storage.registry import SqlRegistry
@@ -193,6 +196,46 @@ def test_bundled_models_come_in_once(tmp_path: Path) -> None:
         for version in registry.versions():
             assert store.model(version.manifest.digest) == f"{version.name}{version.version}".encode()
             assert len(store.golden(version.golden).cases) == 1
+
+
+def test_a_start_sweeps_what_no_version_names(tmp_path: Path) -> None:
+    """A file that a crash has left; not those of archived versions, of proofs, or of the last hour."""
+    store = ContentStore(tmp_path / "artifacts")
+    with closing(prepare_registry(None, tmp_path)) as registry:
+        register_bundled(registry, store, [bundled("a", b"a1"), bundled("b", b"b1")])
+        store.put(b"proof")
+        registry.change(
+            "a",
+            lambda _, __: [Move(1, Stage.PRODUCTION, Stage.ARCHIVED, "archive")],
+            Note("local:someone", "because", proof=digest_of(b"proof")),
+        )
+        orphan = store.put(b"orphan")
+        for path in (tmp_path / "artifacts").glob("??/*"):
+            os.utime(path, (0, 0))
+        young = store.put(b"young")
+        sweep_files(registry, store)
+        kept = named_files(registry) | {young}
+
+    assert [store.model(digest) for digest in sorted(kept - {""})]
+    with pytest.raises(ModelUnusable, match=orphan):
+        store.model(orphan)
+
+
+def test_the_wrong_database_loses_no_file(tmp_path: Path, postgres: Postgres) -> None:
+    """Somebody starts with another, empty one beside the same files: they are still there for the right one."""
+    store = ContentStore(tmp_path / "artifacts")
+    url = postgres.new_database()
+    upgrade_database(url, tmp_path)
+    digests = set()
+    for place, content in ((None, b"a1"), (url, b"a2")):
+        with closing(prepare_registry(place, tmp_path)) as registry:
+            register_bundled(registry, store, [bundled("a", content)])
+            digests.add(registry.get("a:1").manifest.digest)
+            for path in (tmp_path / "artifacts").glob("??/*"):
+                os.utime(path, (0, 0))
+            sweep_files(registry, store)
+
+    assert [store.model(digest) for digest in sorted(digests, key=store.model)] == [b"a1", b"a2"]
 
 
 @pytest.mark.parametrize(

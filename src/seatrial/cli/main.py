@@ -6,7 +6,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import seatrial
-from seatrial.cli import registry, trial
+from seatrial.cli import doctor, registry, trial
 from seatrial.cli.add import add
 from seatrial.cli.terminal import explain
 
@@ -25,6 +25,7 @@ app.add_typer(trial.app, name="trial")
 registry.models.command()(add)
 app.add_typer(registry.models, name="models")
 app.add_typer(registry.db, name="db")
+app.command()(doctor.doctor)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
@@ -68,6 +69,12 @@ def serve(  # noqa: PLR0913, PLR0917 - one option a setting
         float | None,
         typer.Option(help="Seconds between SIGTERM and closing the listener. [default: 0 on loopback, else 5]"),
     ] = None,
+    gate: Annotated[
+        str | None, typer.Option(help="Whether a promotion needs proofs: enforce, warn or off. [default: enforce]")
+    ] = None,
+    slo: Annotated[
+        str | None, typer.Option(help="The SLO file that decides: a path, default or strict. [default: default]")
+    ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [default: info]")] = None,
     config: Annotated[
         Path | None, typer.Option(help="A TOML file of settings. [default: ./seatrial.toml, if any]")
@@ -79,22 +86,26 @@ def serve(  # noqa: PLR0913, PLR0917 - one option a setting
 
 
 def _serve(flags: dict[str, Any], config: Path | None) -> None:
+    from seatrial.server.access.authenticate import require_choice
     from seatrial.server.settings import load_settings
 
     try:
         settings = load_settings(flags, config)
+        require_choice(settings.host, settings.anonymous_scopes)
     except (ValueError, OSError) as error:
         _refuse(explain(error))
 
     from functools import partial
 
+    from seatrial.grading.toml import WrongFile
     from seatrial.server import process
-    from seatrial.server.app import create_app, drain_seconds, prepare
+    from seatrial.server.app import create_app, drain_seconds, prepare, read_rules
     from seatrial.server.core.errors import ModelUnusable, StorageUnavailable
 
     try:
+        read_rules(settings)
         prepare(settings)
-    except (StorageUnavailable, ModelUnusable) as error:
+    except (StorageUnavailable, ModelUnusable, WrongFile) as error:
         _refuse(str(error))
     except (ValueError, OSError) as error:
         _refuse(f"Cannot use the data directory {settings.data_dir}: {getattr(error, 'strerror', None) or error}.")

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -12,9 +12,12 @@ import typer
 from seatrial.cli.terminal import console, explain
 
 if TYPE_CHECKING:
-    from seatrial.server.registry.ledger import Entry
-    from seatrial.server.registry.model import ModelVersion
+    from seatrial.contracts.gate import GateDecision
+    from seatrial.server.registry.ledger import Entry, Note
+    from seatrial.server.registry.model import ModelVersion, Stage
     from seatrial.server.registry.ports import Decide
+    from seatrial.server.services.promotion import Promotion
+    from seatrial.server.settings import Settings
     from seatrial.server.storage.registry import SqlRegistry
 
 USAGE_ERROR, FAILED, UNAVAILABLE = 2, 1, 3
@@ -80,14 +83,14 @@ def history(
     as_json: AsJson = False,  # noqa: FBT002 - typer's flag
 ) -> None:
     """The ledger: what came to serve when, who changed it, and why."""
-    from seatrial.server.registry.ledger import faults
+    from seatrial.server.registry.ledger import faults, misplaced
 
     with _registry(data_dir, database_url) as registry:
-        everything, head = registry.whole()
+        everything, head, stages = registry.whole()
     entries = [entry for entry in everything if name in {None, entry.name}]
     if name and not entries:
         _stop(f"There is no model '{name}'.", USAGE_ERROR)
-    found = list(faults(everything, head)) if verify else []
+    found = [*faults(everything, head), *misplaced(everything, stages)] if verify else []
     if as_json:
         _print_json([_line(entry) for entry in entries])
     else:
@@ -100,16 +103,43 @@ def history(
 
 
 @models.command()
+def promote(
+    model_id: Annotated[str, typer.Argument(help="name:version, such as digits:2.")],
+    stage: Annotated[str, typer.Argument(help="staging or production.")],
+    reason: Annotated[str, typer.Option(help="Why; it stands in the ledger.")] = "",
+    override: Annotated[bool, typer.Option("--override", help="Even if it is not proven; needs a reason.")] = False,  # noqa: FBT002 - typer's flag
+    data_dir: DataDir = None,
+    database_url: Database = None,
+) -> None:
+    """Move a version to staging or production, through the gate; the one that it replaces becomes archived."""
+    from seatrial.server.core.errors import GateRefused
+
+    if override and not reason.strip():
+        _stop("--override needs a --reason", USAGE_ERROR)
+    with _promotion(data_dir, database_url) as promotion:
+        try:
+            done = promotion.promote(model_id, _stage(stage), _note(reason), override=override)
+        except GateRefused as error:
+            _print_gate(error.decision)
+            _stop(f"{model_id} is not proven for {stage}. Run: {error.decision.command}", FAILED)
+    if done.decision and (done.decision.refused or done.decision.mode != "enforce"):
+        _print_gate(done.decision)
+    _tell(done.entries)
+
+
+@models.command()
 def rollback(
     name: Annotated[str, typer.Argument(help="A model's name, such as digits.")],
     reason: Annotated[str, typer.Option(help="Why; it stands in the ledger.")],
     data_dir: DataDir = None,
     database_url: Database = None,
 ) -> None:
-    """Return to the version that was in production before; the one that is becomes staging."""
-    from seatrial.server.registry import lifecycle
-
-    _change(name, lifecycle.roll_back, reason, (data_dir, database_url))
+    """Return to the version that was in production before, once it has given its known answers again."""
+    with _promotion(data_dir, database_url) as promotion:
+        done = promotion.roll_back(name, _note(reason))
+    worst = f"the worst differs by {done.replayed.worst:.2g}"
+    typer.echo(f"{done.model_id} gave its {done.replayed.cases} known answers again; {worst}.")
+    _tell(done.entries)
 
 
 @models.command()
@@ -130,11 +160,33 @@ def archive(
 
 def _change(name: str, decide: "Decide", reason: str, place: tuple[Path | None, str | None]) -> None:
     """Change the stages of a name's versions, and print what became of them."""
+    with _registry(*place) as registry:
+        _tell(registry.change(name, decide, _note(reason)))
+
+
+def _note(reason: str) -> "Note":
+    """Who it is, and why."""
     from seatrial.server.registry.ledger import Note
 
-    why = reason.encode("utf-8", "replace").decode()  # a terminal may send what is no text
-    with _registry(*place) as registry:
-        entries = registry.change(name, decide, Note(f"local:{_user()}", why))
+    return Note(f"local:{_user()}", reason.encode("utf-8", "replace").decode())  # a terminal may send what is no text
+
+
+def _stage(text: str) -> "Stage":
+    from seatrial.server.registry.model import Stage
+
+    if text not in {"staging", "production"}:
+        _stop(f"STAGE: expected staging or production; received '{text[:50]}'", USAGE_ERROR)
+    return Stage(text)
+
+
+def _print_gate(decision: "GateDecision") -> None:
+    from seatrial.cli.gate import render
+
+    console(width=160).print(render(decision))
+
+
+def _tell(entries: "Sequence[Entry]") -> None:
+    """What became of the versions."""
     for entry in entries:
         typer.echo(f"{entry.name}:{entry.version}  {entry.before} -> {entry.after}")
     if not entries:
@@ -182,6 +234,22 @@ def _registry(data_dir: Path | None, database_url: str | None) -> Iterator["SqlR
 
 
 @contextmanager
+def _promotion(data_dir: Path | None, database_url: str | None) -> Iterator["Promotion"]:
+    """What moves versions, by the settings of the deployment; what stands in the way ends the command with a text."""
+    from seatrial.grading.toml import WrongFile
+    from seatrial.server.app import open_promotion
+    from seatrial.server.storage.opening import open_registry
+
+    with _faults():
+        settings = _settings(data_dir, database_url)
+        with closing(open_registry(settings.database_url, settings.data_dir)) as registry:
+            try:
+                yield open_promotion(settings, registry)
+            except WrongFile as error:
+                _stop(str(error), UNAVAILABLE)
+
+
+@contextmanager
 def _faults() -> Iterator[None]:
     from seatrial.server.core.errors import StageConflict, StorageUnavailable, UnknownModel
 
@@ -197,11 +265,15 @@ def _faults() -> Iterator[None]:
 
 def _place(data_dir: Path | None, database_url: str | None) -> tuple[str | None, Path]:
     """The database's URL, none for that in the data directory, and the latter: from where `serve` takes them."""
+    settings = _settings(data_dir, database_url)
+    return settings.database_url, settings.data_dir
+
+
+def _settings(data_dir: Path | None, database_url: str | None) -> "Settings":
     from seatrial.server.settings import load_settings
 
     flags: dict[str, Any] = {"data_dir": data_dir, "database_url": database_url}
-    settings = load_settings({name: value for name, value in flags.items() if value is not None})
-    return settings.database_url, settings.data_dir
+    return load_settings({name: value for name, value in flags.items() if value is not None})
 
 
 def _summary(version: "ModelVersion") -> dict[str, Any]:

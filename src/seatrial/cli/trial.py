@@ -4,6 +4,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +17,7 @@ from seatrial.contracts.proof import COULD_NOT_RUN, EXIT_CODES, USAGE_ERROR
 if TYPE_CHECKING:
     from seatrial.contracts.proof import Proof, SloUsed
     from seatrial.trials.core.live import Live, Progress
+    from seatrial.trials.proving import Part, Proven
 
 app = typer.Typer(
     help="Put any deployment under realistic load, check its answers, and grade it.",
@@ -163,6 +165,72 @@ def bench(  # noqa: PLR0913, PLR0917 - one option a choice
 
 
 @app.command()
+def prove(  # noqa: PLR0913, PLR0917 - one option a choice
+    model: Annotated[str, typer.Option(help="The version to prove, as name:version.")],
+    plan: Annotated[str, typer.Option(help="The load plan. [default: what its next stage asks for]")] = "",
+    submit: Annotated[bool, typer.Option("--submit", help="Hand each proof in to the server's gate.")] = False,  # noqa: FBT002 - typer's flag
+    target: TargetUrl = "",
+    api_key: ApiKey = "",
+    slo: Annotated[str | None, typer.Option("--slo", help="An SLO file. [default: the server's own]")] = None,
+    out: Out = None,
+    duration: Annotated[str | None, typer.Option(help="How long the load takes, such as 60s.")] = None,
+    processes: Annotated[int, typer.Option(min=1, max=64, help="Processes of the load generator.")] = 1,
+    pairs: Annotated[int, typer.Option(min=1, max=1000, help="Pairs of blocks against what serves now.")] = 10,
+    block: Annotated[str, typer.Option(help="How long each block takes.")] = "5s",
+    again: Annotated[bool, typer.Option("--again", help="Also what the gate holds proven already.")] = False,  # noqa: FBT002 - typer's flag
+    as_json: Annotated[bool, typer.Option("--json", help="Print the gate's answer as JSON, and nothing else.")] = False,  # noqa: FBT002 - typer's flag
+) -> None:
+    """Prove a version for its next stage: everything that the server's gate asks for, one trial after the other."""
+    with _exit_codes():
+        from seatrial.grading.spec import read_slo
+        from seatrial.trials import proving, verbs
+        from seatrial.trials.bench import BenchOptions
+
+        where = replace(verbs.find_target(target, api_key, None), model=model)
+        used, folder = read_slo(slo) if slo else None, verbs.new_folder(out)
+        bench = BenchOptions(pairs, verbs.seconds(block, "--block"))
+        options = proving.ProveOptions(plan, duration, processes, bench, submit=submit, again=again)
+        with _progress() as progress:
+            for part in proving.prove(where, used, folder, options, progress):
+                if isinstance(part, proving.Proven):
+                    whole = part
+                elif not as_json:
+                    _show_part(part)
+        _show_gate(whole, folder, as_json=as_json)
+        raise typer.Exit(EXIT_CODES[whole.outcome])
+
+
+def _show_part(part: "Part") -> None:
+    """One proof in a line, and what the server says of it."""
+    from seatrial.trials.report import words
+
+    found = part.proof.verdict
+    typer.echo(f"{part.need:<12} {words.verdict(found)}, score {words.score(found)}: {words.load(part.proof)}")
+    for reason in part.proof.verdict.reasons if part.proof.verdict.outcome != "pass" else ():
+        typer.echo(f"{'':<12} {reason}")
+    if part.answer:
+        typer.echo(f"{'':<12} {'handed in: ' if part.answer.taken else 'NOT TAKEN: '}{part.answer.told}")
+
+
+def _show_gate(whole: "Proven", folder: Path, *, as_json: bool) -> None:
+    """The gate's table, and where the files are."""
+    from seatrial.cli.gate import render
+    from seatrial.contracts.gate import decision_adapter
+
+    decision = whole.decision
+    if as_json:
+        typer.echo(decision_adapter.dump_json(decision, indent=2).decode())
+        return
+    if whole.submitted:
+        console(width=160).print(render(decision))
+        verdict = "may move to" if decision.allowed else "is not proven for"
+        typer.echo(f"\n{decision.model_id} {verdict} {decision.new_stage}.")
+    else:
+        typer.echo("\nNothing was handed in: --submit does.")
+    typer.echo(f"Reports: {folder}/<proof>/report.html")
+
+
+@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="The folder of a run.")],
     slo: Annotated[str | None, typer.Option("--slo", help="Grade it anew, by this SLO file.")] = None,
@@ -197,7 +265,8 @@ def compare(
 @contextmanager
 def _exit_codes() -> Iterator[None]:
     """What stops a trial, as an exit code and one text on standard error."""
-    from seatrial.trials.core.errors import CouldNotRun, WrongFile
+    from seatrial.grading.toml import WrongFile
+    from seatrial.trials.core.errors import CouldNotRun
 
     ending = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
@@ -236,8 +305,8 @@ def _interrupt(_: int, frame: FrameType | None) -> None:
 @contextmanager
 def _run(slo: str, out: Path | None) -> Iterator[tuple["SloUsed", Path, "Progress"]]:
     """What every run needs: the SLO file, a new folder, and somebody to tell."""
+    from seatrial.grading.spec import read_slo
     from seatrial.trials import verbs
-    from seatrial.trials.slo.spec import read_slo
 
     used, folder = read_slo(slo), verbs.new_folder(out)
     with _progress() as progress:
@@ -277,7 +346,7 @@ def _progress() -> Iterator["Progress"]:
 
 
 def _told(live: "Live") -> str:
-    from seatrial.trials.core.numbers import ms, rate
+    from seatrial.grading.numbers import ms, rate
 
     bar = "━" * int(24 * live.elapsed_s / live.duration_s) if live.duration_s else ""
     latencies = " / ".join(ms(value) for value in (live.p50_ms, live.p95_ms, live.p99_ms))

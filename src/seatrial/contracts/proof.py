@@ -1,6 +1,6 @@
 """What a run showed: its measures, their grades against an SLO file, and the verdict; the whole is `proof.json`."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
@@ -12,6 +12,7 @@ _strict = ConfigDict(extra="forbid")
 _aliased = ConfigDict(extra="forbid", populate_by_name=True)
 
 Outcome = Literal["pass", "fail", "not proven"]
+Side = Literal["champion", "candidate"]
 GradeName = Literal["target", "acceptable", "marginal", "poor", "not proven", "not measured", "unverifiable"]
 EXIT_CODES: dict[Outcome, int] = {"pass": 0, "fail": 1, "not proven": 3}
 USAGE_ERROR = 2
@@ -44,8 +45,9 @@ class Measure:
 
     `requests`, `failures` and `wrong_answers` count from the first request on, warm-up included; rates and latencies
     are of the steady state. `measured` is as seen by those who asked; `corrected` adds those who would have asked
-    while an answer was late (coordinated omission), and is what is graded. None: nothing was recorded, or it is the
-    whole of a series of unlike benchmarks, which has counts only.
+    while an answer was late (coordinated omission), and is what is graded. `warm_up` is what came before the steady
+    state, as measured. None: nothing was recorded, or it is the whole of a series of unlike benchmarks, which has
+    counts only.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Measure:
     bytes: int
     measured: Latency | None
     corrected: Latency | None
+    warm_up: Latency | None = None
 
     @property
     def title(self) -> str:
@@ -129,6 +132,21 @@ class Comparison:
     limit: float
     outcome: Outcome
     reason: str = ""
+
+
+@dataclass(frozen=True, config=_strict, kw_only=True)
+class Block:
+    """One endpoint in one block of a comparison: how one side answered in its turn.
+
+    `pair` counts from 1; 0 is the warm-up, which is not compared. `fault` is that of the first failure.
+    """
+
+    side: Side
+    pair: Annotated[int, Field(ge=0)]
+    endpoint: str
+    failures: Annotated[int, Field(ge=0)]
+    latency: Latency
+    fault: str = ""
 
 
 @dataclass(frozen=True, config=_strict, kw_only=True)
@@ -215,6 +233,7 @@ class Proof:
     grades: tuple[Grade, ...]
     verdict: Verdict
     comparisons: tuple[Comparison, ...] = ()
+    blocks: tuple[Block, ...] = ()
     answers: tuple[AnswerCheck, ...] = ()
     result: Literal["PASSED", "WARNED", "FAILED"] = "FAILED"
 

@@ -15,7 +15,7 @@ class Sample:
 
     `latency_ms` runs from `start`, when it was sent, to its last byte; a request that got no answer counts until it
     was given up. In the open loop `start - intended` is how late it was sent; users of the closed loop have both equal.
-    `user` is the class of the user who asked, or which block of a comparison it belongs to: `champion 3`.
+    `user` is the class of the user who asked, or `warm-up`, or which block of a comparison it belongs to: `champion 3`.
     `fault` says what was wrong (empty if `ok`), and begins with `wrong answer` where the status was right.
     """
 
@@ -31,6 +31,10 @@ class Sample:
     fault: str
 
 
+TRIAL_HEADER = "X-Seatrial-Trial"
+"""The header of requests that belong to a trial: their server counts them under its id."""
+WARM_UP = "warm-up"
+"""The user of requests before a benchmark begins: they are counted, and no latency is taken from them."""
 WRONG_ANSWER = "wrong answer"
 """How the fault of a sample begins whose status was right and whose content was not."""
 
@@ -80,10 +84,14 @@ class Machine:
 
 @dataclass(frozen=True, config=_strict, kw_only=True)
 class Subject:
-    """A model that answered, and the digest of its file (`sha256:...`), where the target tells it."""
+    """A model that answered, and the digest of its file (`sha256:...`), where the target tells it.
+
+    `serving_config_digest`: of how it was being served, where it was loaded.
+    """
 
     model_id: str
     digest: str
+    serving_config_digest: str = ""
 
 
 @dataclass(frozen=True, config=_strict, kw_only=True)
@@ -98,7 +106,9 @@ class MemoryReading:
 class Run:
     """The facts of a run.
 
-    `verb` and `plan` name it (`load` `high`); `changed` lists what differs from the plan. `users` of a closed loop,
+    `verb` and `plan` name it (`load` `high`); `changed` lists what differs from the plan. `model`: the one that was
+    put on trial, by its id, and `trial` the id under which its server counted; empty where it was the whole deployment.
+    `users` of a closed loop,
     or `offered_rps` of an open one. `cadence_ms` is the mean think time of each user class, from which slow answers
     are back-filled. Times are Unix time in seconds.
     """
@@ -111,6 +121,8 @@ class Run:
     duration_s: Annotated[float, Field(ge=0)]
     generator: Generator
     machine: Machine
+    model: str = ""
+    trial: str = ""
     users: int = 0
     spawn_rate: float = 0.0
     classes: tuple[str, ...] = ()

@@ -4,16 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from functools import partial
+from pathlib import Path
 
 import structlog
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 import seatrial
 from seatrial import zoo
+from seatrial.grading.spec import parse_slo, read_slo_text
 from seatrial.server.access.authenticate import LOOPBACK_NAMES, Authenticator, is_loopback
 from seatrial.server.api import openapi, problems
 from seatrial.server.api.edge import Edge
+from seatrial.server.api.gate import gate_routes, proof_routes
 from seatrial.server.api.guard import Guard
 from seatrial.server.api.journal import Journal
 from seatrial.server.api.lane import Lane
@@ -22,26 +25,31 @@ from seatrial.server.api.pages import page_routes
 from seatrial.server.api.predict import predict_routes
 from seatrial.server.api.register import register_routes
 from seatrial.server.api.system import system_routes
-from seatrial.server.core import clock
+from seatrial.server.core import clock, ids
 from seatrial.server.core.cores import allowed_cores
 from seatrial.server.inference.executor import Executor
 from seatrial.server.inference.pool import Pool
 from seatrial.server.inference.runtime import RuntimeLoader
-from seatrial.server.registry.mirror import Mirror
+from seatrial.server.registry.gate import Rules
+from seatrial.server.registry.mirror import Mirror, View
 from seatrial.server.registry.model import ModelVersion
 from seatrial.server.registry.ports import Artifacts, Inspector, Ledger, Registry
 from seatrial.server.runtimes import onnx
 from seatrial.server.runtimes.inspector import ProcessInspector
+from seatrial.server.services.counting import Counter
 from seatrial.server.services.follow import Follower
 from seatrial.server.services.health import Lifecycle, health, ready
-from seatrial.server.services.models import load_models
+from seatrial.server.services.models import load_models, replay
 from seatrial.server.services.predict import Predictor
+from seatrial.server.services.promotion import Promotion
 from seatrial.server.services.register import Registrar
+from seatrial.server.services.trials import Trials
 from seatrial.server.settings import Settings
 from seatrial.server.storage.admin_token import admin_token
 from seatrial.server.storage.artifacts import ContentStore
 from seatrial.server.storage.bundled import read_bundled
-from seatrial.server.storage.opening import prepare_registry, reach_registry, register_bundled
+from seatrial.server.storage.opening import prepare_registry, reach_registry, register_bundled, sweep_files
+from seatrial.server.storage.registry import SqlRegistry
 from seatrial.server.telemetry.metrics import Metrics
 
 DRAIN_SECONDS = 5.0
@@ -65,9 +73,9 @@ def prepare(settings: Settings) -> None:
     """
     admin_token(settings.data_dir)
     store = _store(settings)
-    store.sweep()
     with closing(prepare_registry(settings.database_url, settings.data_dir)) as registry:
         register_bundled(registry, store, read_bundled(zoo.folders()))
+        sweep_files(registry, store)
 
 
 def _store(settings: Settings) -> ContentStore:
@@ -90,36 +98,31 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
         settings: what the operator chose.
         url: where it can be reached, for the log.
         on_start: called in the lifespan with the ids of the models, once they are loaded.
-        ledger: in the place of the database; nothing else changes it.
+        ledger: in the place of the versions in the database; nothing else changes it.
         artifacts: in the place of the files in the data directory.
         load: in the place of ONNX Runtime.
         inspector: in the place of the one that inspects files within the usual limits.
     """
     log = structlog.get_logger("seatrial")
     artifacts = artifacts if artifacts is not None else _store(settings)
-    registry: Registry
-    follower: Follower | None = None
-    if ledger is None:
-        ledger = database = reach_registry(settings.database_url, settings.data_dir)
-        follower = Follower(
-            Mirror(database, clock.monotonic), database.close, partial(_log_database, log), clock.monotonic
-        )
-        registry = follower.mirror
-    else:
-        registry = ledger
+    database = reach_registry(settings.database_url, settings.data_dir)
+    counter = Counter(ids.secret_id(), clock.wall)
+    follower = None if ledger else _follow(database, counter, log)
+    ledger = ledger or database
+    registry: Registry = follower.mirror if follower else ledger
+    look = follower.look if follower else _nothing
     pool = Pool()
     executor = Executor(max(1, allowed_cores() // settings.workers))
     predictor = Predictor(pool, executor, registry)
     lifecycle = Lifecycle(clock.monotonic, clock.monotonic())
     metrics = Metrics(seatrial.__version__, clock.monotonic, _later)
     guard = _guard(settings)
-    look = follower.look if follower else lambda: None
     registrar = Registrar(ledger, _store(settings), inspector or ProcessInspector(), settings.max_versions, look)
 
-    def serve(current: Registry) -> bool:
+    def serve(view: View) -> bool:
         """Load what the registry says beside what is served, then serve that; who is being answered notices nothing."""
-        told = partial(_log_model, log)
-        pool.swap(load_models(current, artifacts, load, settings.default_models, told, pool.snapshot))
+        told, before = partial(_log_model, log), pool.snapshot
+        pool.swap(load_models(view, artifacts, load, settings.default_models, told, before, view.trials))
         metrics.serving(pool.snapshot)
         return not pool.snapshot.failures
 
@@ -128,7 +131,7 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
         if follower:
             await follower.start(serve)
         else:
-            serve(registry)
+            serve(View(registry.versions()))
         models = sorted(pool.snapshot.by_id)
         on_start(lifecycle, models)
         log.info("serving", url=url, models=models)
@@ -138,6 +141,7 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
         executor.close()
         if follower:
             await follower.stop()
+        await asyncio.to_thread(database.close)
         log.info("stopped")
 
     app = openapi.DocumentedAPI(
@@ -170,11 +174,65 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
             ready=partial(ready, registry, pool, lifecycle),
         )
     )
+    app.include_router(_gate(settings, guard, database, ledger, pool, look, load))
     app.include_router(page_routes())
     problems.install(app)
-    lane = Lane(guard, predictor, metrics, clock.monotonic)
-    journal = Journal(metrics, log, clock.monotonic)
+    lane = Lane(guard, predictor, metrics, clock.monotonic, counter.note)
+    journal = Journal(metrics, log, clock.monotonic, counter.note)
     return Edge(app, lane, guard, lifecycle, journal, clock.monotonic)
+
+
+def _follow(database: SqlRegistry, counter: Counter, log: structlog.typing.FilteringBoundLogger) -> Follower:
+    """Of what `prepare` has made: a worker that comes back while the database is gone waits for it."""
+    mirror = Mirror(database, clock.monotonic, lambda: database.evidence.open_trials(clock.wall()))
+    write = partial(counter.flush, database.evidence)
+    return Follower(mirror, partial(_log_database, log), clock.monotonic, write)
+
+
+def _gate(  # noqa: PLR0913, PLR0917 - what it is made of
+    settings: Settings,
+    guard: Guard,
+    database: SqlRegistry,
+    ledger: Ledger,
+    pool: Pool,
+    look: Callable[[], None],
+    load: RuntimeLoader,
+) -> APIRouter:
+    """Trials, the gate, promotion and rollback, over the files in the data directory."""
+    documents, rules = _store(settings), read_rules(settings)
+
+    def serving(model_id: str) -> str:
+        model = pool.snapshot.loaded(model_id)
+        return model.serving_config_digest if model else ""
+
+    trials = Trials(ledger, database.evidence, documents, rules, serving, look, clock.wall)
+    again = partial(replay, artifacts=documents, load=load)
+    promotion = Promotion(ledger, database.evidence, documents, rules, again, clock.wall)
+    router = APIRouter()
+    router.include_router(proof_routes(guard, trials, clock.monotonic))
+    router.include_router(gate_routes(guard, promotion, serving, look))
+    return router
+
+
+def read_rules(settings: Settings) -> Rules:
+    """What decides over promotions.
+
+    Raises:
+        WrongFile: the SLO file cannot be used; says why, and where.
+    """
+    text = read_slo_text(settings.slo)
+    return Rules(parse_slo(text, Path(settings.slo).name), text, settings.gate)
+
+
+def open_promotion(settings: Settings, database: SqlRegistry) -> Promotion:
+    """What moves versions, for a command; raises `WrongFile` as `read_rules` does."""
+    documents = _store(settings)
+    again = partial(replay, artifacts=documents, load=onnx.load)
+    return Promotion(database, database.evidence, documents, read_rules(settings), again, clock.wall)
+
+
+def _nothing() -> None:
+    """There is nothing to follow."""
 
 
 def _log_database(log: structlog.typing.FilteringBoundLogger, event: str, detail: str) -> None:

@@ -23,6 +23,8 @@ from seatrial.server.telemetry.metrics import MULTIPROCESS
 
 STARTUP_FAILURE = 3
 BACKLOG = 2048
+SWITCH_SECONDS = 0.0005
+"""How long a thread that loads a model, or reads a large body, may keep the interpreter from the event loop."""
 
 GREETING = """
   Seatrial serves {models} on {url}
@@ -152,6 +154,7 @@ class _Supervisor(Multiprocess):
 
 def _make_worker_app(make_app: Callable[..., Any], url: str, log_level: str, drain: float) -> Any:  # noqa: ANN401 - an ASGI app
     logs.configure(log_level)
+    sys.setswitchinterval(SWITCH_SECONDS)
 
     def on_start(lifecycle: Lifecycle, models: Sequence[str]) -> None:
         drain_on_sigterm(drain, lifecycle)

@@ -13,6 +13,8 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from seatrial.contracts.gate import GateMode
+
 CONFIG_FILE = Path("seatrial.toml")
 
 
@@ -46,7 +48,8 @@ class Settings(BaseSettings):
     )
     anonymous_scopes: AnonymousScopes | None = Field(
         default=None,
-        description="Scopes of callers without credentials, anywhere. Default: predict,read for loopback callers only.",
+        description="Scopes of callers without credentials, anywhere. Default: predict,read for loopback callers only; "
+        "off loopback there is none, and it must be set.",
     )
     default_models: Names = Field(
         default=("digits", "geoclimate"),
@@ -68,6 +71,10 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="Seconds between SIGTERM and closing the listener. Default: 0 on loopback, else 5.",
     )
+    gate: GateMode = Field(
+        default="enforce", description="Whether a promotion needs proofs: enforce, warn (only says so) or off."
+    )
+    slo: str = Field(default="default", description="The SLO file that decides: a path, or default, or strict.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
 
     @classmethod

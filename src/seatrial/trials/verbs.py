@@ -9,20 +9,21 @@ from pathlib import Path
 from seatrial.contracts.proof import Proof, SloUsed
 from seatrial.contracts.record import Sample
 from seatrial.contracts.slo import parse_duration
+from seatrial.grading.plans import WAITS, Plan, check_duration, read_plan
+from seatrial.grading.spec import read_slo
+from seatrial.grading.toml import WrongFile
 from seatrial.trials.bench import BenchOptions, run_bench
-from seatrial.trials.core.errors import WrongFile
+from seatrial.trials.core import probe
 from seatrial.trials.core.live import Progress
 from seatrial.trials.core.target import Target, read_key, read_target_file, read_url
 from seatrial.trials.golden import run_golden
 from seatrial.trials.load.openloop import knee
 from seatrial.trials.load.openloop.engine import OpenLoad, run_open
-from seatrial.trials.load.plans import WAITS, Plan, check_duration, read_plan
 from seatrial.trials.load.runner import run_load
 from seatrial.trials.measure import pairs
+from seatrial.trials.measure.prove import prove
 from seatrial.trials.measure.records import FILE_NAME, read_samples
 from seatrial.trials.report import compare, files
-from seatrial.trials.slo.prove import prove
-from seatrial.trials.slo.spec import read_slo
 
 DEFAULT_TARGET = "http://127.0.0.1:8000"
 BASELINES = Path("trials/baselines")
@@ -74,6 +75,7 @@ def load(plan: str, target: Target, slo: SloUsed, folder: Path, options: LoadOpt
         CouldNotRun: the target cannot be reached, or goes away.
     """
     stated = read_plan(plan)
+    target = probe.with_models(target)
     chosen = _choose(stated, options)
     run = run_load(chosen, target, folder, processes=options.processes, progress=progress)
     changed = tuple(_changes(stated, chosen, target))
@@ -86,7 +88,7 @@ def open_loop(load: OpenLoad, target: Target, slo: SloUsed, folder: Path, progre
     Raises:
         CouldNotRun: the target cannot be reached, or goes away.
     """
-    run = run_open(load, target, folder, progress)
+    run = run_open(load, probe.with_models(target), folder, progress)
     return _finish(prove(run, read_samples(folder / FILE_NAME), slo), folder)
 
 
@@ -109,6 +111,7 @@ def bench(
         CouldNotRun: a target cannot be reached.
         WrongFile: there is a champion, and nothing in which to compare with it.
     """
+    target, champion = probe.with_models(target), champion and probe.with_models(champion)
     run = run_bench(target, champion, slo.document, folder, options, progress)
     return _finish(prove(run, read_samples(folder / FILE_NAME), slo, _pairs(folder)), folder)
 

@@ -14,14 +14,18 @@ import pytest
 from tests.fakes.runs import ANSWER, closed_loop, run, stalled
 
 from seatrial import zoo
+from seatrial.contracts.gate import decision_adapter
+from seatrial.contracts.manifest import parse_manifest
 from seatrial.contracts.proof import proof_schema, state, statement_adapter
 from seatrial.contracts.record import run_adapter, sample_schema
 from seatrial.contracts.slo import slo_schema
-from seatrial.trials.load.plans import NAMES, plan_schema
-from seatrial.trials.measure.histogram import decode
+from seatrial.grading.histogram import decode
+from seatrial.grading.plans import NAMES, plan_schema
+from seatrial.grading.spec import SHIPPED, parse_slo, read_slo
+from seatrial.server.registry.gate import Rules, examine
+from seatrial.server.registry.model import ModelVersion, Stage
+from seatrial.trials.measure.prove import prove
 from seatrial.trials.measure.records import encode, read_samples
-from seatrial.trials.slo.prove import prove
-from seatrial.trials.slo.spec import SHIPPED, read_slo
 
 ROOT = Path(__file__).resolve().parents[3]
 PUBLISHED = ROOT / "docs" / "reference" / "schemas"
@@ -45,6 +49,7 @@ def test_published_schemas_are_what_the_code_says() -> None:
 def test_the_example_keeps_the_published_schemas() -> None:
     """Each of its files; the target file is that of the guide, models are the bundled ones."""
     published("run").validate(json.loads((EXAMPLE / "run.json").read_bytes()))
+    published("gate").validate(json.loads((EXAMPLE / "gate.json").read_bytes()))
     published("proof").validate(json.loads((EXAMPLE / "proof.json").read_bytes()))
     published("slo").validate(tomllib.loads((EXAMPLE / "slo.toml").read_text(encoding="utf-8")))
     guide = ROOT / "docs" / "how-to" / "another-api" / "digits.toml"
@@ -78,6 +83,17 @@ def test_the_same_records_make_the_same_proof() -> None:
     assert decode(whole["histogram"]).percentile(99) == whole["p99_ms"]
 
 
+def test_the_gate_says_the_same_of_the_same_file() -> None:
+    """The answer in the example, of a version that nothing was proven of."""
+    kept = decision_adapter.validate_json((EXAMPLE / "gate.json").read_bytes())
+    text = (EXAMPLE / "slo.toml").read_text(encoding="utf-8")
+    manifest = parse_manifest((zoo.ROOT / "digits" / "manifest.json").read_bytes())
+    version = ModelVersion("digits", 2, Stage.DEV, manifest, "", "", "")
+
+    assert kept == examine(version, Stage.STAGING, None, Rules(parse_slo(text, "slo.toml"), text), (), now=0.0)
+    assert (kept.allowed, [line.need for line in kept.refused]) == (False, ["load.smoke", "golden", "promotion"])
+
+
 def test_a_proof_keeps_its_schema() -> None:
     """`proof.json` of a run with a stall: an in-toto statement, with all that was found."""
     facts = run()
@@ -103,7 +119,7 @@ def test_a_sample_keeps_its_schema() -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_slo_files_keep_their_schema(name: str) -> None:
     """Each as TOML reads it."""
-    text = files("seatrial.trials.slo").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    text = files("seatrial.grading").joinpath("slo", f"{name}.toml").read_text(encoding="utf-8")
 
     jsonschema.Draft202012Validator(slo_schema()).validate(tomllib.loads(text))
 
@@ -111,6 +127,6 @@ def test_shipped_slo_files_keep_their_schema(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_shipped_plans_keep_their_schema(name: str) -> None:
     """Each as TOML reads it."""
-    text = files("seatrial.trials.load").joinpath("plans", f"{name}.toml").read_text(encoding="utf-8")
+    text = files("seatrial.grading").joinpath("plans", f"{name}.toml").read_text(encoding="utf-8")
 
     jsonschema.Draft202012Validator(plan_schema()).validate(tomllib.loads(text))

@@ -33,6 +33,8 @@ def test_the_defaults() -> None:
         "request_timeout": 30.0,
         "allowed_hosts": None,
         "drain_seconds": None,
+        "gate": "enforce",
+        "slo": "default",
         "log_level": "info",
     }
 
@@ -78,6 +80,10 @@ def test_a_named_file_takes_the_place_of_the_one_in_the_folder(tmp_path: Path) -
         ("request_timeout", "0.5", 0.5),
         ("drain_seconds", "0", 0.0),
         ("drain_seconds", "3600", 3600.0),
+        ("gate", "off", "off"),
+        ("gate", "warn", "warn"),
+        ("slo", "strict", "strict"),
+        ("slo", "/etc/seatrial/slo.toml", "/etc/seatrial/slo.toml"),
         ("log_level", "error", "error"),
     ],
 )
@@ -126,6 +132,8 @@ def test_the_file_is_read(tmp_path: Path, line: str, name: str, value: object) -
         ("drain_seconds", -1),
         ("drain_seconds", 3601),
         ("drain_seconds", "soon"),
+        ("gate", "on"),
+        ("gate", "Enforce"),
         ("log_level", "loud"),
         ("log_level", "INFO"),
     ],

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from seatrial.trials.measure.statistics import ratio_of_pairs
-from seatrial.trials.slo.versus import outcome
+from seatrial.grading.statistics import ratio_of_pairs
+from seatrial.grading.versus import outcome
 
 SETS = 100
 PAIRS = 10

@@ -7,11 +7,11 @@ import pytest
 from tests.fakes.runs import closed_loop, run, stalled, steady
 
 from seatrial.contracts.proof import Proof
+from seatrial.grading.spec import read_slo
+from seatrial.grading.toml import WrongFile
 from seatrial.trials import verbs
-from seatrial.trials.core.errors import WrongFile
 from seatrial.trials.core.target import Target
-from seatrial.trials.slo.prove import prove
-from seatrial.trials.slo.spec import read_slo
+from seatrial.trials.measure.prove import prove
 
 OURS = Target("http://127.0.0.1:1")
 

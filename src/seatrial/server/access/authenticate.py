@@ -55,6 +55,20 @@ class Authenticator:
         raise Unauthenticated("The token is not valid.")
 
 
+def require_choice(host: str, anonymous_scopes: Iterable[Scope] | None) -> None:
+    """Where others can reach the server, somebody must have said what callers without credentials hold.
+
+    Raises:
+        ValueError: nobody has; the text says what to set.
+    """
+    if anonymous_scopes is None and not is_loopback(host):
+        raise ValueError(
+            f"SEATRIAL_HOST is {host!r}, which other machines can reach: say what callers without credentials may do.\n"
+            "Set SEATRIAL_ANONYMOUS_SCOPES (or --anonymous-scopes) to predict, to read, to predict,read, "
+            "or to nothing at all, which gives them nothing: SEATRIAL_ANONYMOUS_SCOPES= seatrial serve"
+        )
+
+
 def require(principal: Principal, scope: Scope) -> None:
     """Raise `Unauthenticated` or `Forbidden` unless the caller holds the scope."""
     if scope in principal.scopes:

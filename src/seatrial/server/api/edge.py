@@ -6,7 +6,7 @@ from seatrial.contracts.problem import MEDIA_TYPE
 from seatrial.server.api.body import ClientGone
 from seatrial.server.api.guard import Guard
 from seatrial.server.api.journal import Exchange, Journal
-from seatrial.server.api.lane import Lane
+from seatrial.server.api.lane import TRIAL, Lane
 from seatrial.server.api.problems import problem_of, render
 from seatrial.server.core import ids
 from seatrial.server.core.clock import Monotonic
@@ -77,9 +77,10 @@ class Edge:
     async def _refuse(self, exchange: Exchange, error: Exception, scope: Scope, send: Send, common: RawHeaders) -> None:
         """Answer an error of the lane, or of a check before it."""
         problem, headers = problem_of(error, exchange.path, exchange.request_id)
+        route = exchange.path if self._lane.takes(scope) else UNMATCHED
+        self._under_trial(scope, exchange, route, problem.status)
         extra = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
         await _send(send, problem.status, MEDIA_TYPE.encode(), render(problem), [*common, *extra])
-        route = exchange.path if self._lane.takes(scope) else UNMATCHED
         self._journal.note(exchange, route, problem.status, problem.slug, error)
 
     async def _delegate(
@@ -96,6 +97,7 @@ class Edge:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], *common]
+                self._under_trial(scope, exchange, getattr(scope.get("route"), "path", UNMATCHED), status)
             await send(message)
 
         failure: Exception | None = None
@@ -105,6 +107,12 @@ class Edge:
             failure = error
         route = getattr(scope.get("route"), "path", UNMATCHED)
         self._journal.note(exchange, route, status, state.get("refused"), failure)
+
+    def _under_trial(self, scope: Scope, exchange: Exchange, route: str, status: int) -> None:
+        """Count an answer that belongs to a trial."""
+        header = next((value for name, value in scope["headers"] if name == TRIAL), None)
+        if header is not None:
+            self._journal.count(exchange, header.decode("latin-1"), route, status)
 
 
 async def _send(send: Send, status: int, content_type: bytes, body: bytes, headers: RawHeaders) -> None:

@@ -1,5 +1,6 @@
 """Notes every answer: counts it, and logs it unless it is a success."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
@@ -10,6 +11,10 @@ from seatrial.server.core.observe import Observer
 
 _ERROR, _SERVER_ERROR = 400, 500
 _SHOWN = 200
+
+
+Count = Callable[[str, str, str, int, float], None]
+"""Hears of an answer under a trial: the header, the endpoint, the model, the status, and the seconds that it took."""
 
 
 @dataclass(slots=True)
@@ -25,10 +30,15 @@ class Exchange:
 class Journal:
     """Lives as long as the server."""
 
-    def __init__(self, observer: Observer, log: FilteringBoundLogger, clock: Monotonic) -> None:
+    def __init__(self, observer: Observer, log: FilteringBoundLogger, clock: Monotonic, count: Count) -> None:
+        self._count = count
         self._observer = observer
         self._log = log
         self._clock = clock
+
+    def count(self, exchange: Exchange, trial: str, route: str, status: int) -> None:
+        """Count an answer under a trial, just before it is sent: whoever gets it is not to have waited any less."""
+        self._count(trial, f"{exchange.method} {route}", "", status, self._clock() - exchange.started)
 
     def note(self, exchange: Exchange, route: str, status: int, reason: str | None, error: Exception | None) -> None:
         """Note any answer; `reason` is the slug of a problem, `error` is logged in full with a 5xx."""

@@ -8,8 +8,10 @@ from functools import partial
 
 from starlette.types import Receive, Scope
 
+from seatrial.contracts.record import TRIAL_HEADER
 from seatrial.server.api.body import read_body
 from seatrial.server.api.guard import Guard, Headers
+from seatrial.server.api.journal import Count
 from seatrial.server.core.clock import Monotonic
 from seatrial.server.core.observe import Observer
 from seatrial.server.inference.deadline import Deadline
@@ -18,6 +20,7 @@ from seatrial.server.inference.types import InferRequest
 from seatrial.server.services.predict import Predictor
 from seatrial.server.wire.native import Decoder, encode
 
+TRIAL = TRIAL_HEADER.lower().encode()
 Answer = tuple[bytes, bytes]
 """Body and Server-Timing of a prediction."""
 
@@ -33,11 +36,12 @@ _TIMING = (
 class Lane:
     """Answers prediction requests; lives as long as the server."""
 
-    def __init__(self, guard: Guard, predictor: Predictor, observer: Observer, clock: Monotonic) -> None:
+    def __init__(self, guard: Guard, predictor: Predictor, observer: Observer, clock: Monotonic, count: Count) -> None:
         self._guard = guard
         self._predictor = predictor
         self._observer = observer
         self._clock = clock
+        self._count = count
         self._routes: dict[str, tuple[bool, Decoder, Callable[[InferRequest, Deadline], Awaitable[InferResult]]]] = {
             "/predict": (False, Decoder(batch=False), predictor.predict),
             "/predict/batch": (True, Decoder(batch=True), predictor.predict_batch),
@@ -63,16 +67,21 @@ class Lane:
         deadline = Deadline(guard.timeout(headers), started, clock)
         authorized = clock()
         body = await read_body(receive, guard.max_body_bytes, deadline)
+        trial = headers.get(TRIAL)
         if len(body) <= QUICK_BYTES:
             request = decoder.decode(body)
+            if trial is not None:
+                request.trial = trial.decode("latin-1")
             result = await predict(request, deadline)
         else:
-            read = partial(Decoder(batch=batch).decode, body)
+            read = partial(_read, Decoder(batch=batch), body, trial)
             request, result = await self._predictor.predict_large(read, deadline, batch=batch)
         predicted = clock()
         answer = encode(result, batch=batch, probabilities=request.return_probabilities)
         done = clock()
         total = done - started
+        if trial is not None:
+            self._count(trial.decode("latin-1"), f"POST {path}", result.model.model_id, 200, total)
         self._observer.predicted(path, result.model.model_id, result.rows, result.infer_seconds, total)
         parse = max(predicted - authorized - result.wall_seconds, 0.0)
         timing = _TIMING % (
@@ -84,3 +93,9 @@ class Lane:
             total * 1e3,
         )
         return answer, timing
+
+
+def _read(decoder: Decoder, body: bytes, trial: bytes | None) -> InferRequest:
+    request = decoder.decode(body)
+    request.trial = None if trial is None else trial.decode("latin-1")
+    return request

@@ -14,18 +14,19 @@ _TEXTS = {
     401: "Credentials are needed, or are not valid.",
     403: "The credentials lack a scope.",
     404: "There is no such model.",
-    409: "The model is not being served, or cannot be changed as asked.",
+    409: "It is not so now: not served, not proven, or not where it can be moved from. The detail says which.",
     413: "The body is larger than the limit.",
     415: "The body is not of the type that is read, or is compressed.",
     422: "The input is not acceptable; `errors` says what and where.",
     500: "The server or the model failed; the log has the request id.",
-    503: "The server is not ready, or has too much to do; the detail says why.",
+    503: "Not now: not ready (`reasons` says why), too much to do, or without its database; the detail says which.",
     504: "The deadline passed; the detail names the phase.",
 }
 
 TAGS = [
     {"name": "predict", "description": "Ask a model."},
     {"name": "models", "description": "What is served."},
+    {"name": "gate", "description": "Prove a version, promote it, roll back."},
     {"name": "operate", "description": "Is it well, and what does it do?"},
 ]
 

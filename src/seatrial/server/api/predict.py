@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Depends, Request, Response
 from fastapi.routing import APIRoute
 
+from seatrial.contracts.record import TRIAL_HEADER
 from seatrial.server.api.body import read_body
 from seatrial.server.api.guard import Guard, needs
 from seatrial.server.api.openapi import BATCH_EXAMPLES, PREDICT_EXAMPLES, problems
@@ -69,7 +70,8 @@ def predict_routes(guard: Guard, predictor: Predictor, clock: Monotonic) -> APIR
 
         With neither `model_id` nor `model_name` the production model whose inputs fit the data answers.
         """
-        wanted = InferRequest(body.data, body.model_id, body.model_name, body.return_probabilities)
+        trial = request.headers.get(TRIAL_HEADER)
+        wanted = InferRequest(body.data, body.model_id, body.model_name, body.return_probabilities, trial=trial)
         result = await predictor.predict(wanted, request.state.deadline)
         return _json(native.encode(result, batch=False, probabilities=body.return_probabilities))
 
@@ -84,7 +86,10 @@ def predict_routes(guard: Guard, predictor: Predictor, clock: Monotonic) -> APIR
         request: Request, body: Annotated[BatchRequest, Body(openapi_examples=BATCH_EXAMPLES)]
     ) -> Response:
         """Ask a model about 1 to 10 000 examples; all are answered, or none."""
-        wanted = InferRequest(body.data, body.model_id, body.model_name, body.return_probabilities, body.batch_size)
+        trial = request.headers.get(TRIAL_HEADER)
+        wanted = InferRequest(
+            body.data, body.model_id, body.model_name, body.return_probabilities, body.batch_size, trial
+        )
         result = await predictor.predict_batch(wanted, request.state.deadline)
         return _json(native.encode(result, batch=True, probabilities=body.return_probabilities))
 

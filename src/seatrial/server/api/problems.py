@@ -1,7 +1,7 @@
 """From errors to answers: the only place that knows status codes."""
 
 import http
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -9,8 +9,9 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute, Match
+from starlette.routing import Match
 
+from seatrial.contracts.gate import GateDecision
 from seatrial.contracts.problem import MAX_LISTED, MEDIA_TYPE, Fault, Problem, pointer
 from seatrial.server.core import errors
 from seatrial.server.inference.faults import describe
@@ -25,11 +26,16 @@ KINDS: dict[type[Exception], tuple[str, str, int]] = {
     errors.Forbidden: ("forbidden", "A scope is missing", 403),
     errors.UnknownModel: ("unknown-model", "There is no such model", 404),
     errors.ModelNotLoaded: ("model-not-loaded", "The model is not being served", 409),
+    errors.StageConflict: ("stage-conflict", "It cannot go there from where it stands", 409),
+    errors.TrialConflict: ("trial-conflict", "The trial cannot be had", 409),
+    errors.ProofRefused: ("proof-refused", "The proof does not agree with what was seen here", 409),
+    errors.GateRefused: ("gate-refused", "It is not proven for this stage", 409),
+    errors.StorageFull: ("storage-full", "There is no room to keep this", 507),
+    errors.StorageUnavailable: ("storage-unavailable", "Nothing can be kept now", 503),
     errors.TooManyVersions: ("too-many-versions", "The model has too many versions", 409),
     errors.BodyTooLarge: ("body-too-large", "The body is too large", 413),
     errors.UnsupportedMediaType: ("unsupported-media-type", "The body is of a type that is not read", 415),
     errors.Busy: ("busy", "The server is busy", 503),
-    errors.StorageUnavailable: ("database-unavailable", "The database cannot be used", 503),
     errors.NotReady: ("not-ready", "The server is not ready", 503),
     errors.DeadlineExceeded: ("deadline-exceeded", "The time is up", 504),
     errors.InferenceFailed: ("inference-failed", "The model failed", 500),
@@ -41,6 +47,7 @@ BY_STATUS = {
     404: ("unknown-route", "There is no such route", 404),
     405: ("wrong-method", "The method is not allowed", 405),
 }
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 Headers = dict[str, str]
 
@@ -51,7 +58,24 @@ def problem_of(error: Exception, path: str, request_id: str) -> tuple[Problem, H
     detail = _detail(error)
     faults: Sequence[Fault] = error.faults if isinstance(error, errors.InvalidInput) else ()
     total = error.total if isinstance(error, errors.InvalidInput) else 0
-    extra: dict[str, Any] | None = None
+    place = quote(path, safe="/:@")
+    return Problem(slug, title, status, detail, place, request_id, tuple(faults), total, _extra(error)), _headers(error)
+
+
+def _detail(error: Exception) -> str:
+    """What is told of an error; of a database and its disk, no more than that."""
+    match error:
+        case errors.StorageFull():
+            return "There is no room left where the server keeps its state. Nothing was changed; predictions go on."
+        case errors.StorageUnavailable():
+            return "The server's database or disk cannot be used now. Nothing was changed; predictions go on."
+        case errors.SeatrialError():
+            return str(error)
+    return "An unexpected error was logged under this request id."
+
+
+def _headers(error: Exception) -> Headers:
+    """What goes with an error beside its body."""
     headers: Headers = {}
     match error:
         case errors.Unauthenticated():
@@ -66,26 +90,31 @@ def problem_of(error: Exception, path: str, request_id: str) -> tuple[Problem, H
             headers["Connection"] = "close"
         case errors.Busy():
             headers["Retry-After"] = str(error.seconds)
-        case errors.StorageUnavailable():
-            headers["Retry-After"] = "5"
         case errors.NotReady():
             headers["Retry-After"] = "1"
-            extra = {"reasons": error.reasons}
-        case errors.InvalidJSON():
-            extra = {"offset": error.offset}
-    return Problem(
-        slug, title, status, detail, quote(path, safe="/:@"), request_id, tuple(faults), total, extra
-    ), headers
+        case errors.StorageUnavailable() if not isinstance(error, errors.StorageFull):
+            headers["Retry-After"] = "2"
+    return headers
 
 
-def _detail(error: Exception) -> str:
-    """What the caller hears; the text of a database's error is the operator's, and may name hosts."""
+def _extra(error: Exception) -> dict[str, Any] | None:
+    """Further members of its body."""
     match error:
-        case errors.StorageUnavailable():
-            return "The database cannot be used now; nothing was changed."
-        case errors.SeatrialError():
-            return str(error)
-    return "An unexpected error was logged under this request id."
+        case errors.NotReady():
+            return {"reasons": error.reasons}
+        case errors.ProofRefused():
+            return {"checks": error.checks}
+        case errors.GateRefused():
+            return {"gate": error.decision}
+        case errors.InvalidJSON():
+            return {"offset": error.offset}
+    return None
+
+
+def gate_problem(request: Request, decision: GateDecision) -> Response:
+    """What a promotion would be answered with, by whoever only asks."""
+    error = errors.GateRefused(decision)
+    return _response(request, *problem_of(error, request.url.path, request.state.request_id))
 
 
 def render(problem: Problem) -> bytes:
@@ -116,8 +145,8 @@ def install(app: FastAPI) -> None:
         }.get(status, title)
         problem = Problem(slug, title, status, detail, quote(path, safe="/:@"), request.state.request_id)
         headers = dict(getattr(error, "headers", None) or {})
-        if status == http.HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = ", ".join(sorted(_methods(request)))
+        if status == 405:  # noqa: PLR2004 - HTTP
+            headers["Allow"] = _allowed(request)
         return _response(request, problem, headers)
 
     app.add_exception_handler(errors.SeatrialError, seatrial_error)
@@ -126,20 +155,11 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, seatrial_error)
 
 
-def _methods(request: Request) -> set[str]:
-    """The methods of all routes of a path; the framework tells those of the first."""
-    here = (route for route in _each(request.app.routes) if route.matches(request.scope)[0] is not Match.NONE)
-    return {method for route in here for method in getattr(route, "methods", None) or ()}
-
-
-def _each(routes: Sequence[BaseRoute]) -> Iterator[BaseRoute]:
-    """Routes, and those of the routers among them."""
-    for route in routes:
-        router = getattr(route, "original_router", None)
-        if router is None:
-            yield route
-        else:
-            yield from _each(router.routes)
+def _allowed(request: Request) -> str:
+    """Every method that the path takes: of its routes each knows only its own."""
+    asked = [(method, {**request.scope, "method": method}) for method in METHODS]
+    takes = [method for method, scope in asked if any(r.matches(scope)[0] is Match.FULL for r in request.app.routes)]
+    return ", ".join([*takes, *(["HEAD"] if "GET" in takes else [])])
 
 
 def _response(request: Request, problem: Problem, headers: Headers) -> Response:

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from seatrial.contracts.gate import GateCheck, GateDecision, ProofSummary
 from seatrial.contracts.manifest import Manifest
 from seatrial.server.inference.types import DEFAULT_BATCH_SIZE, MAX_ROWS
 
@@ -257,3 +258,60 @@ class MetricsView(_Answer):
     server_errors_total: int = Field(description="Answers with a status of 500 or above.")
     models: dict[str, ModelMetricsView]
     metrics: dict[str, list[SampleView]] = Field(description="Every metric of the text view, by family.")
+
+
+class ProofTakenView(_Answer):
+    """A proof that was taken, and each line on which it agrees with this server."""
+
+    proof: ProofSummary
+    checks: list[GateCheck]
+
+
+class ChangeView(_Answer):
+    """One version changed its stage."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), populate_by_name=True)
+
+    number: int = Field(description="Of its entry in the ledger.")
+    at: str = Field(description="RFC 3339, UTC.")
+    model_id: str
+    action: Literal["register", "promote", "rollback", "archive"]
+    before: str | None = Field(alias="from")
+    after: str = Field(alias="to")
+    who: str
+    why: str
+    gate: str = Field(description="The gate's mode, or `override`; empty where it was not asked.")
+    proof: str = Field(description="Digest of what it rests on: the gate's answer, or the answers that were replayed.")
+
+
+class HistoryView(ChangeView):
+    """One entry of the ledger, bound to the one before it."""
+
+    previous: str = Field(description="Digest of the entry before this one, of any model.")
+    digest: str
+    proofs: list[ProofSummary]
+
+
+class PromotedView(_Answer):
+    """A promotion that was carried out; without changes, the version stood there already."""
+
+    model_id: str
+    stage: Literal["staging", "production"]
+    changes: list[ChangeView]
+    gate: GateDecision | None
+
+
+class ReplayView(_Answer):
+    """Known inputs that were asked again before a rollback."""
+
+    cases: int
+    worst: float = Field(description="The largest difference from a recorded answer.")
+    tolerance: float
+
+
+class RolledBackView(_Answer):
+    """A rollback that was carried out."""
+
+    model_id: str = Field(description="The version that is in production again.")
+    changes: list[ChangeView]
+    replayed: ReplayView

@@ -9,11 +9,25 @@ Monotonic = Callable[[], float]
 
 monotonic: Monotonic = time.perf_counter
 
+Wall = Callable[[], float]
+"""Unix time in seconds, for what has an age: proofs and trials."""
+
+wall: Wall = time.time
+
 
 def timestamp() -> str:
     """Now, as RFC 3339 in UTC with milliseconds: `2026-11-22T09:30:00.125Z`."""
-    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
-    return f"{_to_the_second(seconds)}.{milliseconds:03d}Z"
+    return _written(time.time_ns() // 1_000_000)
+
+
+def at_unix(unix: float) -> str:
+    """A moment, given in Unix time, written as `timestamp` writes now."""
+    return _written(round(unix * 1000))
+
+
+def _written(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{_to_the_second(seconds)}.{rest:03d}Z"
 
 
 @lru_cache(maxsize=1)

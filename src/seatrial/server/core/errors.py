@@ -12,7 +12,11 @@ SeatrialError
 +-- UnknownModel             no model of this name and version
 +-- ModelNotLoaded           the model exists, but is not being served
 +-- StageConflict            the version stands where it cannot be moved from as asked
-+-- StorageUnavailable       the database cannot be reached, or has another schema
++-- TrialConflict            no trial can be begun, or it led to a proof already
++-- ProofRefused             a proof does not agree with what this server knows; carries the gate's lines
++-- GateRefused              a promotion is not proven; carries the gate's decision
++-- StorageUnavailable       the database or the files cannot be used now, or have another schema
+|   +-- StorageFull          there is no room left
 +-- BodyTooLarge             the body is over the limit
 +-- UnsupportedMediaType     not of the type that is read, or compressed
 +-- TooManyVersions          the name has as many versions as it may have
@@ -25,6 +29,7 @@ SeatrialError
 
 from collections.abc import Mapping, Sequence
 
+from seatrial.contracts.gate import GateCheck, GateDecision
 from seatrial.contracts.problem import Fault
 
 
@@ -89,8 +94,37 @@ class StageConflict(SeatrialError):
     """The version stands where it cannot be moved from as asked."""
 
 
+class TrialConflict(SeatrialError):
+    """No trial can be begun now, or it led to a proof already."""
+
+
+class ProofRefused(SeatrialError):
+    """A proof that does not agree with what this server knows; the last of `checks` says where."""
+
+    def __init__(self, checks: Sequence[GateCheck]) -> None:
+        last = checks[-1]
+        super().__init__(f"{last.need}, {last.step}: expected {last.expected}; received {last.received}.")
+        self.checks = tuple(checks)
+
+
+class GateRefused(SeatrialError):
+    """A promotion that is not proven; `decision` is the whole table."""
+
+    def __init__(self, decision: GateDecision) -> None:
+        first = next(iter(decision.refused))
+        super().__init__(
+            f"{decision.model_id} is not proven for {decision.new_stage}. {first.need}, {first.step}: expected "
+            f"{first.expected}; received {first.received}. Run: {decision.command}"
+        )
+        self.decision = decision
+
+
 class StorageUnavailable(SeatrialError):
-    """The database cannot be reached, or has another schema; the text says what to do."""
+    """The database or the files cannot be used now, or it has another schema. The text is the operator's: see `api`."""
+
+
+class StorageFull(StorageUnavailable):
+    """Something could not be kept for lack of room; what was there before is as it was."""
 
 
 class BodyTooLarge(SeatrialError):

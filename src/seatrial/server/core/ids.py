@@ -1,7 +1,8 @@
-"""Request ids."""
+"""Ids of requests, and of trials."""
 
 import random
 import re
+import secrets
 
 _acceptable = re.compile(rb"[A-Za-z0-9._-]{1,128}").fullmatch
 _bits = random.Random().getrandbits  # noqa: S311 - ids are to be different, not secret
@@ -12,3 +13,8 @@ def request_id(sent: bytes | None) -> str:
     if sent is not None and _acceptable(sent):
         return sent.decode("ascii")
     return f"{_bits(128):032x}"
+
+
+def secret_id() -> str:
+    """128 random bits in hex, which nobody can guess."""
+    return secrets.token_hex(16)

@@ -13,13 +13,29 @@ from seatrial.server.inference.types import InferRequest
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What is served at one moment. `defaults`, then `others`, are the production models as they are asked."""
+    """What is served at one moment. `defaults`, then `others`, are the production models as they are asked.
+
+    `on_trial` has what answers only requests under a trial, by the trial's id.
+    """
 
     by_id: Mapping[str, LoadedModel] = field(default_factory=dict)
     production: Mapping[str, LoadedModel] = field(default_factory=dict)
     defaults: tuple[LoadedModel, ...] = ()
     others: tuple[LoadedModel, ...] = ()
     failures: Mapping[str, str] = field(default_factory=dict)
+    on_trial: Mapping[str, LoadedModel] = field(default_factory=dict)
+
+    def find(self, model_id: str, trial: str | None = None) -> LoadedModel | None:
+        """A version that answers now; one in `dev` only where a request is under a trial of it."""
+        found = self.by_id.get(model_id)
+        if found is None and trial is not None:
+            found = self.on_trial.get(trial.partition("/")[0])
+        return found if found is None or found.model_id == model_id else None
+
+    def loaded(self, model_id: str) -> LoadedModel | None:
+        """A version that is in memory, for whomever."""
+        candidates = (model for model in self.on_trial.values() if model.model_id == model_id)
+        return self.by_id.get(model_id) or next(candidates, None)
 
 
 class Pool:
@@ -46,7 +62,7 @@ def select(snapshot: Snapshot, request: InferRequest, *, batch: bool) -> tuple[L
     if request.model_id is None and request.model_name is None:
         return _first_accepting(snapshot, request, batch=batch)
     if request.model_id is not None:
-        model = snapshot.by_id.get(request.model_id)
+        model = snapshot.find(request.model_id, request.trial)
     else:
         model = snapshot.production.get(request.model_name or "")
     if model is None:

@@ -12,10 +12,11 @@ MAX_ROWS = 10_000
 
 @dataclass(slots=True)
 class InferRequest:
-    """A prediction request after decoding: which model, on what, and what is wanted back."""
+    """A prediction request after decoding: which model, on what, and what is wanted back. `trial`: under which id."""
 
     data: Value
     model_id: str | None = None
     model_name: str | None = None
     return_probabilities: bool = False
     batch_size: int = DEFAULT_BATCH_SIZE
+    trial: str | None = None

@@ -1,6 +1,6 @@
 """The ledger: every change of what serves, in order, each entry bound to the one before by its digest."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
@@ -93,6 +93,15 @@ def seal(entry: Entry) -> str:
     content = asdict(entry)
     del content["digest"]
     return digest_of(orjson.dumps(content))
+
+
+def misplaced(entries: Iterable[Entry], stages: Mapping[str, Stage]) -> Iterator[str]:
+    """Which versions, by their ids, stand elsewhere than the ledger says: somebody moved them beside it."""
+    last = {f"{entry.name}:{entry.version}": entry.after for entry in entries}
+    for model_id in sorted(stages.keys() | last.keys()):
+        stands, said = stages.get(model_id), last.get(model_id)
+        if stands != said:
+            yield f"{model_id} is in {stands or 'no stage'}, and the ledger says {said or 'nothing of it'}"
 
 
 def faults(entries: Iterable[Entry], head: Head) -> Iterator[str]:

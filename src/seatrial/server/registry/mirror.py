@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 
 from seatrial.server.core.clock import Monotonic
 from seatrial.server.core.errors import StorageUnavailable, UnknownModel
+from seatrial.server.registry.evidence import Trial
 from seatrial.server.registry.ledger import Head
 from seatrial.server.registry.model import ModelVersion, parse_model_id
-from seatrial.server.registry.ports import Ledger, Registry
+from seatrial.server.registry.ports import Ledger
 
 WELL, LOST = "ok", "unavailable"
 OLD_SECONDS = 10.0
@@ -14,10 +15,11 @@ OLD_SECONDS = 10.0
 
 
 class View:
-    """Implements `registry.ports.Registry` as of one moment."""
+    """Implements `registry.ports.Registry` as of one moment. `trials` are those that are open, by their ids."""
 
-    def __init__(self, versions: Sequence[ModelVersion] = ()) -> None:
+    def __init__(self, versions: Sequence[ModelVersion] = (), trials: Sequence[Trial] = ()) -> None:
         self._versions = {(version.name, version.version): version for version in versions}
+        self.trials = {trial.trial_id: trial.model_id for trial in trials}
 
     def versions(self) -> Sequence[ModelVersion]:
         """Every version, by name, then by version."""
@@ -34,8 +36,9 @@ class View:
 class Mirror:
     """Implements `registry.ports.Registry`; as new as its last `refresh`. Lives as long as the worker."""
 
-    def __init__(self, source: Ledger, clock: Monotonic) -> None:
+    def __init__(self, source: Ledger, clock: Monotonic, open_trials: Callable[[], Sequence[Trial]] = tuple) -> None:
         self._source = source
+        self._open_trials = open_trials
         self._clock = clock
         self._view = View()
         self._head: Head | None = None
@@ -48,14 +51,20 @@ class Mirror:
         old = self._clock() - self._seen > OLD_SECONDS
         return LOST if self.fault or old or self._head is None else WELL
 
-    def refresh(self, prepare: Callable[[Registry], None]) -> None:
+    @property
+    def view(self) -> View:
+        """What is known now."""
+        return self._view
+
+    def refresh(self, prepare: Callable[[View], None]) -> None:
         """Follow the source; called in a thread. Where that cannot be read the copy stays, and `fault` says why.
 
         `prepare` gets what is new before anybody else sees it; what it raises leaves the copy as it is.
         """
         try:
-            head = self._source.head()
-            view = View(self._source.versions()) if head != self._head else None
+            head, trials = self._source.head(), self._open_trials()
+            changed = head != self._head or {trial.trial_id for trial in trials} != self._view.trials.keys()
+            view = View(self._source.versions(), trials) if changed else None
             self._seen, self.fault = self._clock(), ""
         except StorageUnavailable as error:
             self.fault = str(error)

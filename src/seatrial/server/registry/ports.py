@@ -6,6 +6,7 @@ from typing import BinaryIO, Protocol
 
 from seatrial.contracts.golden import Golden
 from seatrial.server.registry.candidate import Candidate, Inspected
+from seatrial.server.registry.evidence import Submitted, Tally, Trial
 from seatrial.server.registry.ledger import Entry, Head, Move, Note
 from seatrial.server.registry.lifecycle import Stages
 from seatrial.server.registry.model import ModelVersion
@@ -56,6 +57,31 @@ class Ledger(Registry, Protocol):
         """The last entry that was written. Whoever holds a copy knows by it whether that is old."""
 
 
+class EvidenceStore(Protocol):
+    """Trials, what was counted in them, and proofs. Each call raises `StorageUnavailable` where it cannot be done."""
+
+    def open_trial(self, trial: Trial) -> None:
+        """Begin a trial; raises `TrialConflict` where too many are open."""
+
+    def trial(self, trial_id: str) -> Trial | None:
+        """A trial, open or not; none where there was none of that id."""
+
+    def open_trials(self, now: float) -> Sequence[Trial]:
+        """Those that count at a moment, the oldest first."""
+
+    def count(self, worker: str, trial_id: str, counted: Sequence[Tally]) -> None:
+        """Keep all that a worker has counted under a trial, in the place of what it said before."""
+
+    def tallies(self, trial_id: str) -> Sequence[Tally]:
+        """What all workers have counted under a trial."""
+
+    def submit(self, submitted: Submitted) -> None:
+        """Keep a proof, and close its trial; raises `TrialConflict` where that, or this proof, was taken already."""
+
+    def proofs(self, model_id: str) -> Sequence[Submitted]:
+        """The proofs of a version, the oldest first."""
+
+
 class Artifacts(Protocol):
     """The files of versions, each found by its digest (`sha256:<hex>`)."""
 
@@ -64,6 +90,16 @@ class Artifacts(Protocol):
 
     def golden(self, digest: str) -> Golden:
         """Golden answers; raises `ModelUnusable` where there are none, or they cannot be read."""
+
+
+class Documents(Protocol):
+    """Proofs and decisions of the gate, each found by its digest."""
+
+    def put(self, content: bytes) -> str:
+        """Keep a document, and its digest; raises `StorageUnavailable` where that cannot be done."""
+
+    def document(self, digest: str) -> bytes:
+        """A document; raises `ModelUnusable` where there is none, or its bytes are not those of the digest."""
 
 
 class Draft(Protocol):

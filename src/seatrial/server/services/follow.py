@@ -2,11 +2,10 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from seatrial.server.core.clock import Monotonic
-from seatrial.server.registry.mirror import Mirror
-from seatrial.server.registry.ports import Registry
+from seatrial.server.registry.mirror import Mirror, View
 
 FOLLOW_SECONDS = 0.5
 """How long a worker waits between two looks."""
@@ -15,8 +14,8 @@ RETRY_SECONDS = 10.0
 STOP_SECONDS = 3.0
 """How long a stop waits for a look that is going on."""
 
-Serve = Callable[[Registry], bool]
-"""Serves what a registry says; whether all of it could be loaded."""
+Serve = Callable[[View], bool]
+"""Serves what a view says; whether all of it could be loaded."""
 
 
 class Follower:
@@ -24,16 +23,20 @@ class Follower:
 
     Args:
         mirror: the copy.
-        close: hangs up from the source.
         say: hears (event, detail) when the source is lost or back, and when a look failed.
         clock: measures.
+        write: writes down what this worker counts under the trials that are open; called at each look.
     """
 
     def __init__(
-        self, mirror: Mirror, close: Callable[[], None], say: Callable[[str, str], None], clock: Monotonic
+        self,
+        mirror: Mirror,
+        say: Callable[[str, str], None],
+        clock: Monotonic,
+        write: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
         self.mirror = mirror
-        self._close = close
+        self._write = write
         self._say = say
         self._clock = clock
         self.serve: Serve = lambda _: True
@@ -49,12 +52,11 @@ class Follower:
         self._task = asyncio.create_task(self._follow())
 
     async def stop(self) -> None:
-        """Hang up, once what runs is over or has taken too long."""
+        """Follow no more, once what runs is over or has taken too long."""
         self._stopped.set()
         if self._task:
             await asyncio.wait({self._task}, timeout=STOP_SECONDS)
             self._task.cancel()
-        await asyncio.to_thread(self._close)
 
     async def _follow(self) -> None:
         while not self._stopped.is_set():
@@ -73,11 +75,13 @@ class Follower:
             try:
                 self.mirror.refresh(self._prepare)
                 if self._again is not None and self._clock() >= self._again:
-                    self._prepare(self.mirror)
+                    self._prepare(self.mirror.view)
+                if not self.mirror.fault:
+                    self._write(self.mirror.view.trials)
             except Exception as error:  # noqa: BLE001 - a worker that no longer follows would serve the past for ever
                 self.mirror.fault = f"{type(error).__name__}: {error}"
             if self.mirror.fault != before:
                 self._say("database_lost" if self.mirror.fault else "database_back", self.mirror.fault)
 
-    def _prepare(self, registry: Registry) -> None:
-        self._again = None if self.serve(registry) else self._clock() + RETRY_SECONDS
+    def _prepare(self, view: View) -> None:
+        self._again = None if self.serve(view) else self._clock() + RETRY_SECONDS

@@ -10,7 +10,7 @@ import orjson
 from seatrial.contracts.digest import digest_of
 from seatrial.contracts.manifest import manifest_as_dict
 from seatrial.server.core.errors import SeatrialError
-from seatrial.server.inference.golden import golden_arrays, verify_golden
+from seatrial.server.inference.golden import Replay, golden_arrays, verify_golden
 from seatrial.server.inference.model import LoadedModel
 from seatrial.server.inference.pool import Pool, Snapshot
 from seatrial.server.inference.runtime import Runtime, RuntimeLoader
@@ -23,15 +23,17 @@ INLINE_SECONDS = 0.002
 
 WARMUP_RUNS = 5
 NOTHING_LOADED = Snapshot()
+NO_TRIALS: Mapping[str, str] = {}
 
 
-def load_models(
+def load_models(  # noqa: PLR0913, PLR0917 - what is served follows from all of it
     registry: Registry,
     artifacts: Artifacts,
     load: RuntimeLoader,
     default_models: Sequence[str],
     log: Callable[[str, str, str], None],
     before: Snapshot = NOTHING_LOADED,
+    trials: Mapping[str, str] = NO_TRIALS,
 ) -> Snapshot:
     """Load, warm and verify every version that is to be served. One that fails does not stop the others.
 
@@ -44,12 +46,17 @@ def load_models(
         default_models: names, in the order in which they answer inputs that name no model.
         log: hears (event, model_id, detail) of each that is loaded, or fails.
         before: what this worker serves so far.
+        trials: the versions that are on trial, by the trials' ids.
     """
     loaded: dict[str, LoadedModel] = {}
     failures: dict[str, str] = {}
     production: dict[str, LoadedModel] = {}
-    memory = {model.model_id: model for model in (*before.production.values(), *before.by_id.values())}
-    for version in (version for version in registry.versions() if version.stage in SERVED):
+    held = (*before.production.values(), *before.on_trial.values(), *before.by_id.values())
+    memory = {model.model_id: model for model in held}
+    candidates = set(trials.values())
+    for version in registry.versions():
+        if version.stage not in SERVED and version.model_id not in candidates:
+            continue
         known = memory.get(version.model_id)
         if known and known.manifest != version.manifest:
             known = None  # another registry, such as one from a backup, may give the same id to something else
@@ -67,12 +74,14 @@ def load_models(
     for name in _without_production(registry, production):
         if name in before.production:
             production[name] = before.production[name]
+    served = {version.model_id for version in registry.versions() if version.stage in SERVED}
     return Snapshot(
-        by_id=loaded,
+        by_id={model_id: model for model_id, model in loaded.items() if model_id in served},
         production=production,
         defaults=tuple(production[name] for name in default_models if name in production),
         others=tuple(model for name, model in sorted(production.items()) if name not in default_models),
         failures=failures,
+        on_trial={trial: loaded[model_id] for trial, model_id in trials.items() if model_id in loaded},
     )
 
 
@@ -106,6 +115,13 @@ def load_model(version: ModelVersion, artifacts: Artifacts, load: RuntimeLoader)
     )
 
 
+def replay(version: ModelVersion, artifacts: Artifacts, load: RuntimeLoader) -> Replay:
+    """Load a version aside, and ask it its known inputs again; raises `ModelUnusable` where an answer differs."""
+    golden = artifacts.golden(version.golden)
+    runtime = load(artifacts.model(version.manifest.digest), version.manifest)
+    return verify_golden(runtime, golden_arrays(Signature(version.manifest), golden), golden)
+
+
 def list_models(registry: Registry, pool: Pool, name: str | None, stage: str | None) -> list[dict[str, Any]]:
     """Every version, or those of a name, of a stage; with whether this server has it loaded."""
     return [
@@ -118,7 +134,7 @@ def list_models(registry: Registry, pool: Pool, name: str | None, stage: str | N
 def describe_model(registry: Registry, pool: Pool, model_id: str) -> dict[str, Any]:
     """All that is known of one version; raises `UnknownModel`."""
     version = registry.get(model_id)
-    model = pool.snapshot.by_id.get(version.model_id)
+    model = pool.snapshot.loaded(version.model_id)
     return {
         **_summary(version, pool),
         "metrics": version.manifest.metrics,
@@ -154,7 +170,7 @@ def _summary(version: ModelVersion, pool: Pool) -> dict[str, Any]:
         "task": version.manifest.task,
         "description": version.manifest.description,
         "digest": version.manifest.digest,
-        "loaded": version.model_id in pool.snapshot.by_id,
+        "loaded": pool.snapshot.loaded(version.model_id) is not None,
     }
 
 

@@ -1,9 +1,11 @@
 """Files under the digest of their content: written once, whole, and hashed again whenever they are read."""
 
+import errno
+import fcntl
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,27 +17,44 @@ from seatrial.contracts.problem import pointer
 from seatrial.server.core.errors import ModelUnusable
 from seatrial.server.registry.ports import Draft
 from seatrial.server.storage.drafts import FileDraft
+from seatrial.server.storage.faults import file_faults
 
 STAGING = "staging"
-DRAFT_SECONDS = 3600
+OWNER = "owner"
+SAFE_SECONDS = 3600
+"""What is younger may still be somebody's: a draft that is being written, a file that a row is about to name."""
 
 
 class ContentStore:
     """Implements `registry.ports.Store` over a folder; lives as long as the server.
 
     A file is written beside its place, brought to disk and moved there, and the folder brought to disk: whenever the
-    power fails, it is there whole or not at all. What a crash leaves in `staging` is nobody's.
+    power fails, it is there whole or not at all. What a crash leaves, in `staging` or under a digest that no row came
+    to name, is nobody's: `sweep` removes it.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def put(self, content: bytes) -> str:
-        """Keep a file, and its digest; raises `OSError` where that cannot be done. One that is there whole stays."""
+        """Keep a file, and its digest. One that is there whole stays.
+
+        No sweep takes it for an hour from now on: until then a row has to name it.
+
+        Raises:
+            StorageFull: there is no room; the store is as it was.
+            StorageUnavailable: it cannot be written for another reason.
+        """
         digest = digest_of(content)
         path = self._path(digest)
-        if path.exists() and digest_of(path.read_bytes()) == digest:
-            return digest
+        with file_faults():
+            if not (_refreshed(path) and digest_of(path.read_bytes()) == digest):
+                self._write(path, content)
+            for folder in (path.parent, self._folder, self._folder.parent):  # whoever put it there may have died before
+                _to_disk(folder)
+        return digest
+
+    def _write(self, path: Path, content: bytes) -> None:
         staging = self._folder / STAGING
         for folder in (self._folder, staging, path.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -48,9 +67,6 @@ class ContentStore:
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)
-        for folder in (path.parent, self._folder):
-            _to_disk(folder)
-        return digest
 
     @contextmanager
     def draft(self) -> Iterator[FileDraft]:
@@ -69,18 +85,48 @@ class ContentStore:
         if not isinstance(draft, FileDraft):
             raise TypeError("this is a draft of another store")
         path = self._path(draft.digest)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft.move(path)
-        for folder in (path.parent, self._folder):
-            _to_disk(folder)
+        with file_faults():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            draft.move(path)
+            for folder in (path.parent, self._folder, self._folder.parent):
+                _to_disk(folder)
         return draft.digest
 
-    def sweep(self) -> None:
-        """Remove drafts that a crash has left; those of the last hour may still be somebody's."""
-        for draft in (self._folder / STAGING).glob("*"):
-            with suppress(FileNotFoundError):
-                if time.time() - draft.stat().st_mtime > DRAFT_SECONDS:
+    def owned_by(self, registry: str) -> bool:
+        """Whether this is the store of a registry, by whatever tells it from others; the first who asks gets it.
+
+        Another registry knows nothing of the files here: whoever starts with the wrong database must not lose them.
+        """
+        if not self.owner():
+            self._write(self._folder / OWNER, registry.encode())
+        return self.owner() == registry
+
+    def owner(self) -> str:
+        """The registry whose store this is; empty where nobody has asked yet."""
+        path = self._folder / OWNER
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    def sweep(self, known: Collection[str] | None = None) -> None:
+        """Remove drafts that a crash has left, and files whose digest is not among those known, if those are.
+
+        Nothing of the last hour is removed, and nothing that is being put at this moment.
+        """
+        for draft in self.drafts():
+            with suppress(OSError):
+                if _old(draft.stat()):
                     draft.unlink()
+        for path in self.orphans(known) if known is not None else ():
+            _remove_if_old(path)
+
+    def drafts(self) -> Iterator[Path]:
+        """Files that are being written, or that a crash has left half written."""
+        yield from (self._folder / STAGING).glob("*")
+
+    def orphans(self, known: Collection[str]) -> Iterator[Path]:
+        """Files whose digest is not among those known."""
+        for path in self._folder.glob("[0-9a-f][0-9a-f]/*"):
+            if f"sha256:{path.name}" not in known:
+                yield path
 
     def model(self, digest: str) -> bytes:
         """See `Artifacts.model`."""
@@ -89,6 +135,10 @@ class ContentStore:
     def golden(self, digest: str) -> Golden:
         """See `Artifacts.golden`."""
         return read_golden(self._read(digest, "golden file"))
+
+    def document(self, digest: str) -> bytes:
+        """See `Documents.document`."""
+        return self._read(digest, "document")
 
     def _read(self, digest: str, what: str) -> bytes:
         try:
@@ -128,3 +178,39 @@ def _to_disk(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _refreshed(path: Path) -> bool:
+    """Whether a file is there, and young from now on. A sweep that is about to remove it is waited for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        with suppress(OSError):  # where files cannot be locked, none is swept
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        os.utime(descriptor)
+        return os.fstat(descriptor).st_nlink > 0
+    except OSError as error:
+        if error.errno == errno.EROFS:  # where nothing can be written, none is swept
+            return True
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _remove_if_old(path: Path) -> None:
+    """Remove a file that is old, unless somebody is putting it again at this moment, or it cannot be locked."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found = os.fstat(descriptor)
+            if found.st_nlink and _old(found):
+                path.unlink()
+        finally:
+            os.close(descriptor)
+
+
+def _old(found: os.stat_result) -> bool:
+    return time.time() - found.st_mtime > SAFE_SECONDS

@@ -3,14 +3,17 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     CheckConstraint,
     Column,
     Connection,
     Engine,
+    Float,
     Index,
     Integer,
     MetaData,
@@ -24,9 +27,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import NullPool
 
 from seatrial.server.core.errors import StorageUnavailable
 from seatrial.server.registry.model import Stage
+from seatrial.server.storage.faults import meaning
 
 EXPECTED = "SEATRIAL_DATABASE_URL: expected sqlite:///path or postgresql://user@host/name."
 BUSY_S = 30
@@ -90,6 +95,47 @@ head = Table(
     CheckConstraint("id = 1", name="one_head"),
 )
 """The last entry of the ledger: one row, which every writer locks first."""
+trials = Table(
+    "trials",
+    metadata,
+    Column("trial_id", String(32), primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("opened", Float(53), nullable=False),
+    Column("expires", Float(53), nullable=False),
+    Column("who", Text, nullable=False),
+    Column("closed", Boolean, nullable=False),
+)
+"""Trials that were begun. Times are Unix time in seconds."""
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("trial_id", String(32), primary_key=True),
+    Column("worker", String(32), primary_key=True),
+    Column("phase", String(16), primary_key=True),
+    Column("endpoint", String(128), primary_key=True),
+    Column("model_id", String(80), primary_key=True),
+    Column("requests", Integer, nullable=False),
+    Column("errors", Integer, nullable=False),
+    Column("histogram", Text, nullable=False),
+    Column("first", Float(53), nullable=False),
+    Column("last", Float(53), nullable=False),
+)
+"""What each worker has counted under a trial so far."""
+proofs = Table(
+    "proofs",
+    metadata,
+    Column("digest", String(71), primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("need", String(80), nullable=False),
+    Column("trial_id", String(32), nullable=False, unique=True),
+    Column("submitted", Float(53), nullable=False),
+    Column("who", Text, nullable=False),
+    Column("counted", Text, nullable=False),
+    Index("ix_proofs_version", "name", "version"),
+)
+"""Proofs that agreed with what was counted; their files lie under their digests. One a trial."""
 
 
 def sqlite_url(data_dir: Path) -> str:
@@ -114,6 +160,19 @@ def open_database(url: str) -> Engine:
         raise StorageUnavailable(EXPECTED)
     engine = create_engine(parsed, connect_args={"timeout": BUSY_S})
     event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def open_read_only(url: str) -> Engine:
+    """An engine with which nothing can be changed, nor a file made; raises as `open_database` does."""
+    parsed = open_database(url).url
+    if not parsed.drivername.startswith("sqlite"):
+        options = f"{POSTGRES['options']} -c default_transaction_read_only=on"
+        return create_engine(parsed, poolclass=NullPool, connect_args={**POSTGRES, "options": options})
+    uri = f"{Path(parsed.database or '').absolute().as_uri()}?mode=ro"
+    connect = partial(sqlite3.connect, uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    engine = create_engine(parsed, poolclass=NullPool, creator=connect)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
@@ -155,11 +214,13 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def faults() -> Iterator[None]:
-    """Raise `StorageUnavailable` for what stands in the way; a broken rule of the tables stays an `IntegrityError`."""
+    """Raise `StorageUnavailable` for what stands in the way, `StorageFull` where there is no room.
+
+    A broken rule of the tables stays an `IntegrityError`.
+    """
     try:
         yield
     except IntegrityError:
         raise
     except (DBAPIError, PoolTimeout) as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0][:200]
-        raise StorageUnavailable(f"The database cannot be used now: {reason}.") from error
+        raise meaning(getattr(error, "orig", None) or error, "The database cannot be used now") from error

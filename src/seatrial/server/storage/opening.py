@@ -84,6 +84,20 @@ def keep_files(store: ContentStore, model: Bundled) -> None:
         store.put(content)
 
 
+def sweep_files(registry: SqlRegistry, store: ContentStore) -> None:
+    """Remove what a crash has left in the store of a registry; nothing where the files are another registry's."""
+    with suppress(OSError):  # a disk that cannot be written can be read all the same
+        store.sweep(named_files(registry) if store.owned_by(registry.origin()) else None)
+
+
+def named_files(registry: SqlRegistry) -> set[str]:
+    """The digests of all files that a registry names."""
+    found = {entry.proof for entry in registry.history()} | registry.evidence.documents()
+    for version in registry.versions():
+        found |= {version.manifest.digest, version.golden}
+    return found
+
+
 def _make_file(data_dir: Path) -> None:
     """The file of the database, for its owner only: it will hold accounts and keys."""
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -11,11 +11,12 @@ from sqlalchemy.exc import IntegrityError
 from seatrial.contracts.manifest import Manifest, manifest_as_dict, parse_manifest
 from seatrial.server.core.clock import timestamp
 from seatrial.server.core.errors import TooManyVersions, UnknownModel
-from seatrial.server.registry.ledger import Entry, Head, Move, Note, following
+from seatrial.server.registry.ledger import NOTHING, Entry, Head, Move, Note, following
 from seatrial.server.registry.model import ModelVersion, Stage, parse_model_id
 from seatrial.server.registry.ports import Decide, MakeVersion
 from seatrial.server.storage import database
 from seatrial.server.storage.database import ledger, reading, versions, writing
+from seatrial.server.storage.evidence import SqlEvidence
 
 _FIELDS = tuple(column for column in ledger.columns)
 
@@ -25,6 +26,11 @@ class SqlRegistry:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    @property
+    def evidence(self) -> SqlEvidence:
+        """Trials and proofs, in the same database."""
+        return SqlEvidence(self._engine)
 
     def close(self) -> None:
         """Hang up; a later call connects anew."""
@@ -99,10 +105,18 @@ class SqlRegistry:
         with reading(self._engine) as connection:
             return _head(connection)
 
-    def whole(self) -> tuple[Sequence[Entry], Head]:
-        """All of the ledger, and its head, as of one moment."""
+    def origin(self) -> str:
+        """The digest of the first entry, by which registries are told apart; that of nothing where there is none."""
+        with reading(self._engine) as connection:
+            found = connection.execute(select(ledger.c.digest).filter_by(number=1)).scalar()
+        return found or NOTHING
+
+    def whole(self) -> tuple[Sequence[Entry], Head, dict[str, Stage]]:
+        """All of the ledger, its head, and the stage of each version by its id, as of one moment."""
         with reading(self._engine, as_of_one_moment=True) as connection:
-            return _history(connection, None), _head(connection)
+            rows = connection.execute(select(versions.c.name, versions.c.version, versions.c.stage)).all()
+            stages = {f"{row.name}:{row.version}": Stage(row.stage) for row in rows}
+            return _history(connection, None), _head(connection), stages
 
 
 def _locked_head(connection: Connection) -> Head:

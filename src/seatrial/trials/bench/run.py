@@ -7,22 +7,25 @@ from dataclasses import dataclass, field, replace
 from itertools import count, cycle
 from pathlib import Path
 
-from seatrial.contracts.record import Generator, Run, Sample
+from seatrial.contracts.proof import Side
+from seatrial.contracts.record import WARM_UP, Generator, Run, Sample
 from seatrial.contracts.slo import Slo
+from seatrial.grading import versus
+from seatrial.grading.toml import WrongFile
 from seatrial.trials.bench.suite import Benchmark, benchmarks
 from seatrial.trials.core import probe
 from seatrial.trials.core.client import Client, Clock, client, run, without_garbage_collection
-from seatrial.trials.core.errors import WrongFile
 from seatrial.trials.core.live import Progress, Window
 from seatrial.trials.core.machine import cpu_times, fingerprint, steal_since
 from seatrial.trials.core.target import Target
 from seatrial.trials.measure import pairs, records
 from seatrial.trials.measure.gone import require_still_there
-from seatrial.trials.slo import versus
 
 TIMEOUT_S = 30.0
-WARM_UP = 20
+WARM_UP_REQUESTS = 20
 WARM_UP_S = 1.0
+_Suites = tuple[Sequence[Benchmark], Sequence[Benchmark]]
+"""What the champion is asked, and what the candidate is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,9 @@ def run_bench(
         WrongFile: there is a champion, and nothing in which to compare with it.
     """
     suite = benchmarks(target)
-    compared = _compared(suite, slo) if champion else ()
+    compared: _Suites = ((), ())
+    if champion:
+        compared = _compared(benchmarks(champion), slo), _compared(suite, slo)
     for needed in (target, champion) if champion else (target,):
         probe.require(needed)
     state = _State(progress)
@@ -87,13 +92,15 @@ def run_bench(
         verb="bench",
         plan="bench",
         target=target.url,
+        model=target.model,
+        trial=target.trial,
         started=state.began,
         ended=time.time(),
         duration_s=state.ended - state.began,
         generator=generator,
         machine=fingerprint(),
         subjects=probe.models(target),
-        changed=(f"against {champion.url}",) if champion else (),
+        changed=(f"against {champion.model or champion.url}",) if champion else (),
         min_samples=1,
     )
 
@@ -116,7 +123,7 @@ async def _measure(
     state: _State,
     target: Target,
     champion: Target | None,
-    suites: tuple[Sequence[Benchmark], Sequence[Benchmark]],
+    suites: tuple[Sequence[Benchmark], _Suites],
     options: BenchOptions,
 ) -> None:
     suite, compared = suites
@@ -125,15 +132,25 @@ async def _measure(
     async with client(target, clock, "bench", TIMEOUT_S) as sender, without_garbage_collection():
         for benchmark in suite:
             state.tell(benchmark.name)
-            await _run(sender, replace(benchmark, samples=WARM_UP, callers=1))
+            warm_up = await _run(sender, replace(benchmark, samples=WARM_UP_REQUESTS, callers=1))
+            state.samples += [replace(sample, user=WARM_UP) for sample in warm_up]
             before = _clocks()
             state.add(await _run(sender, benchmark))
             if benchmark.callers == 1:
                 state.used.append(_since(before))
         state.ended = time.time()
-        if champion:
-            async with client(champion, clock, "bench", TIMEOUT_S) as other:
-                await _interleave(state, other, sender, compared, options)
+    if champion:
+        async with (
+            client(_in_pairs(champion), clock, "bench", TIMEOUT_S) as first,
+            client(_in_pairs(target), clock, "bench", TIMEOUT_S) as second,
+            without_garbage_collection(),
+        ):
+            await _interleave(state, first, second, compared, options)
+
+
+def _in_pairs(target: Target) -> Target:
+    """The server counts what is asked in turn apart from the rest."""
+    return replace(target, trial=f"{target.trial}/pairs") if target.trial else target
 
 
 def _clocks() -> tuple[float, float]:
@@ -166,20 +183,26 @@ async def _run(sender: Client, benchmark: Benchmark) -> list[Sample]:
 
 
 async def _interleave(
-    state: _State, champion: Client, candidate: Client, suite: Sequence[Benchmark], options: BenchOptions
+    state: _State, champion: Client, candidate: Client, suites: _Suites, options: BenchOptions
 ) -> None:
-    """Blocks in the order ABBA ABBA, so that what the machine does in the meantime falls on both alike."""
-    for sender in (champion, candidate):
-        await _block(sender, suite, WARM_UP_S)
-    sides: list[tuple[pairs.Side, Client]] = [("champion", champion), ("candidate", candidate)]
-    for pair in range(1, options.pairs + 1):
+    """Blocks in the order ABBA ABBA, so that what the machine does in the meantime falls on both alike.
+
+    The first of each, pair 0, warms both up.
+    """
+    sides: list[tuple[Side, Client, Sequence[Benchmark]]] = [
+        ("champion", champion, suites[0]),
+        ("candidate", candidate, suites[1]),
+    ]
+    for pair in range(options.pairs + 1):
         state.tell(f"pair {pair} of {options.pairs}")
-        for side, sender in sides:
+        for side, sender, suite in sides:
             before = _clocks()
-            block = await _block(sender, suite, options.block_s)
-            state.used.append(_since(before))
+            block = await _block(sender, suite, options.block_s if pair else WARM_UP_S)
+            if pair:
+                state.used.append(_since(before))
             state.blocks += [replace(sample, user=pairs.caller(side, pair)) for sample in block]
-        sides.reverse()
+        if pair:
+            sides.reverse()
 
 
 async def _block(sender: Client, suite: Sequence[Benchmark], seconds: float) -> list[Sample]:

@@ -26,20 +26,22 @@ def benchmarks(target: Target) -> tuple[Benchmark, ...]:
     """The six benchmarks of a service, and predictions one by one and in batches; of a target file, its requests.
 
     Concurrent requests: 10 callers. Throughput: 10 callers without a pause, ten times as often. Consistency: the same
-    prediction again and again. Predictions are of one model: the median of two kinds of body would be that of neither.
+    prediction again and again. Predictions are of one model, the candidate where there is one: the median of two kinds
+    of body would be that of neither.
     """
     if target.requests:
         return tuple(_alone([item.question]) for item in target.requests)
-    digits = questions.predictions("digits")
+    model = target.models.candidate or target.models.classification
+    known = questions.predictions(model)
     return (
         _alone([questions.health()]),
         _alone([questions.models()]),
         _alone([questions.metrics()]),
-        _alone(digits),
-        _alone([questions.batch("digits", BATCH)]),
-        Benchmark("concurrent requests", _named("concurrent requests", digits), SAMPLES, CALLERS),
-        Benchmark("throughput", _named("throughput", digits), 10 * SAMPLES, CALLERS),
-        Benchmark("consistency", _named("consistency", digits[:1])),
+        _alone(known),
+        _alone([questions.batch(model, BATCH)]),
+        Benchmark("concurrent requests", _named("concurrent requests", known), SAMPLES, CALLERS),
+        Benchmark("throughput", _named("throughput", known), 10 * SAMPLES, CALLERS),
+        Benchmark("consistency", _named("consistency", known[:1])),
     )
 
 

@@ -117,7 +117,7 @@ async def client(target: Target, clock: Clock, user: str, timeout_s: float) -> A
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         timeout=aiohttp.ClientTimeout(total=timeout_s, ceil_threshold=timeout_s + 1),  # not rounded up to a second
-        headers=HEADERS | target.headers,
+        headers=HEADERS | target.counted,
     ) as session:
         session._retry_connection = False  # noqa: SLF001 - no public way: a request that failed must not be sent again
         yield Client(session, target.url, clock, user, timeout_s)

@@ -3,15 +3,18 @@
 import http.client
 import ssl
 import time
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import orjson
 
 from seatrial.contracts.record import MemoryReading, Subject
 from seatrial.trials.core.errors import CouldNotRun
+from seatrial.trials.core.models import KnownModel, read_known
 from seatrial.trials.core.target import Target, subjects_of
 
 TIMEOUT_S = 5.0
+SUBMIT_S = 30.0
 MEMORY_S = 2.0
 """Seconds between two readings of a target's memory."""
 MEMORY = b"process_resident_memory_bytes "
@@ -54,24 +57,84 @@ def accepts(target: Target) -> bool:
 
 def ask(target: Target, path: str) -> bytes | None:
     """The body of a GET with status 200; None for anything else."""
-    connection = _connection(target, TIMEOUT_S)
+    status, body = exchange(target, "GET", path)
+    return body if status == http.HTTPStatus.OK else None
+
+
+def exchange(target: Target, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    """Status and body of a request, whose own body is JSON; status 0 where no answer came."""
+    connection = _connection(target, TIMEOUT_S if body is None else SUBMIT_S)
+    headers = target.headers if body is None else {**target.headers, "Content-Type": "application/json"}
     try:
-        connection.request("GET", urlsplit(target.url).path + path, headers=target.headers)
+        connection.request(method, urlsplit(target.url).path + path, body, headers)
         response = connection.getresponse()
-        body = response.read()
+        return response.status, response.read()
     except (OSError, http.client.HTTPException):
-        return None
+        return 0, b""
     finally:
         connection.close()
-    return body if response.status == http.HTTPStatus.OK else None
 
 
 def models(target: Target) -> tuple[Subject, ...]:
-    """The models in production, where the target is a Seatrial server; else none."""
+    """The models in production, and the one that is on trial, where the target is a Seatrial server; else none."""
+    served = subjects_of(_document(target, "/models"))
+    if not target.model:
+        return served
+    return (*(subject for subject in served if subject.model_id != target.model), candidate(target))
+
+
+def candidate(target: Target) -> Subject:
+    """The version that is on trial, as the target serves it; raises `CouldNotRun` where it tells nothing of it."""
+    document = _document(target, f"/models/{target.model}")
+    found = document if isinstance(document, dict) else {}
+    digest, served = found.get("digest"), found.get("serving_config_digest")
+    if not isinstance(digest, str):
+        raise CouldNotRun(f"{target.url} tells nothing of {target.model} at /models/{target.model}")
+    return Subject(model_id=target.model, digest=digest, serving_config_digest=served or "")
+
+
+def known_model(target: Target, model_id: str) -> KnownModel:
+    """A version with its known answers, as the target tells them; raises `CouldNotRun` where it does not."""
+    description, golden = ask(target, f"/models/{model_id}"), ask(target, f"/models/{model_id}/golden")
     try:
-        return subjects_of(orjson.loads(ask(target, "/models") or b"null"))
+        return read_known(description or b"", golden or b"", model_id)
+    except ValueError as error:
+        raise CouldNotRun(
+            f"{target.url} tells no known answers of {model_id}: expected its manifest at /models/{model_id} and "
+            f"cases with a tolerance at /models/{model_id}/golden"
+        ) from error
+
+
+def with_models(target: Target) -> Target:
+    """The target, with what its users ask about: its own versions where those are not what is bundled.
+
+    The one on trial takes the place of the model of its task. Raises `CouldNotRun` where its answers are not known.
+    """
+    if target.requests:
+        return target
+    found = target.models
+    for model in found.either():
+        known = _in_production(target, model)
+        found = found.put(known) if known else found
+    if target.model:
+        candidate = known_model(target, target.model)
+        found = replace(found.put(candidate), candidate=candidate)
+    return replace(target, models=found)
+
+
+def _in_production(target: Target, model: KnownModel) -> KnownModel | None:
+    """The version of the same name that is in production, asked by its name; none where it is the bundled one."""
+    for subject in subjects_of(_document(target, f"/models?stage=production&model_name={model.name}")):
+        if subject.model_id.startswith(f"{model.name}:") and subject.digest != model.manifest.digest:
+            return replace(known_model(target, subject.model_id), model_id="")
+    return None
+
+
+def _document(target: Target, path: str) -> object:
+    try:
+        return orjson.loads(ask(target, path) or b"null")
     except orjson.JSONDecodeError:
-        return ()
+        return None
 
 
 def memory(target: Target) -> float | None:

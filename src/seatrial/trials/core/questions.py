@@ -9,16 +9,16 @@ from typing import Any
 import orjson
 
 import seatrial
-from seatrial.contracts.golden import Golden, GoldenCase, parse_golden
-from seatrial.contracts.manifest import Manifest, parse_manifest
+from seatrial.contracts.golden import GoldenCase
 from seatrial.contracts.record import WRONG_ANSWER
-from seatrial.zoo import ROOT
+from seatrial.trials.core.models import KnownModel
 
 JSON = {"Content-Type": "application/json"}
 HEADERS = {"User-Agent": f"seatrial/{seatrial.__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
 """What every request says of us; the libraries' own ways to leave these out cost more than to send them."""
 KEEP_ALIVE_S = 2.0
 """A connection that rested longer is not used again: the server may be closing it, which would look like a failure."""
+DIGITS = "digits"
 MOST_SHOWN = 200
 """Signs of an answer that are told of it: what a target answers may be of any length."""
 Check = Callable[[int, bytes], str]
@@ -40,27 +40,6 @@ class Question:
     body: bytes | None = None
     model: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class KnownModel:
-    """A model: what it takes, and its known answers."""
-
-    manifest: Manifest
-    golden: Golden
-
-    @property
-    def name(self) -> str:
-        """Its name, such as `digits`."""
-        return self.manifest.name
-
-
-@cache
-def bundled(name: str) -> KnownModel:
-    """A bundled model by name: `digits` or `geoclimate`."""
-    folder = ROOT / name
-    manifest = parse_manifest((folder / "manifest.json").read_bytes())
-    return KnownModel(manifest, parse_golden((folder / "golden.json").read_bytes()))
 
 
 def wrong(what: str, expected: object, received: object) -> str:
@@ -101,30 +80,33 @@ def metrics() -> Question:
 
 
 @cache
-def predictions(name: str) -> tuple[Question, ...]:
-    """The known inputs of a bundled model, one by one; the answer must be the recorded one, within its tolerance."""
-    model = bundled(name)
+def predictions(model: KnownModel) -> tuple[Question, ...]:
+    """The known inputs of a model, one by one; the answer must be the recorded one, within its tolerance."""
     return tuple(_predict(model, case) for case in model.golden.cases)
 
 
 @cache
-def blank_digits() -> tuple[Question, Question]:
-    """An image without ink and one that is all ink: any digit is right, if confidence is a probability."""
+def blank_images(model: KnownModel) -> tuple[Question, Question]:
+    """An image without ink and one that is all ink: any digit is right, if confidence is a probability.
+
+    Of a classifier that reads no digits, its first and its last known input.
+    """
+    if model.name != DIGITS:
+        return predictions(model)[0], predictions(model)[-1]
 
     def ask(ink: float) -> Question:
-        body = orjson.dumps({"model_name": "digits", "data": [ink] * 784})
-        return Question("POST /predict", "POST", "/predict", _expect_digit, body, "digits", JSON)
+        body = orjson.dumps({**model.asked, "data": [ink] * 784})
+        return Question("POST /predict", "POST", "/predict", _expect_digit, body, model.label, JSON)
 
     return ask(0.0), ask(1.0)
 
 
-def batch(name: str, size: int) -> Question:
-    """One batch of a bundled model's known inputs, over and over up to `size`; every answer is checked."""
-    model = bundled(name)
+def batch(model: KnownModel, size: int) -> Question:
+    """One batch of a model's known inputs, over and over up to `size`; every answer is checked."""
     cases = [model.golden.cases[index % len(model.golden.cases)] for index in range(size)]
-    body = orjson.dumps({"model_name": name, "data": [case.input for case in cases]})
+    body = orjson.dumps({**model.asked, "data": [case.input for case in cases]})
     check = partial(_expect_batch, model, tuple(cases))
-    return Question("POST /predict/batch", "POST", "/predict/batch", check, body, name, JSON)
+    return Question("POST /predict/batch", "POST", "/predict/batch", check, body, model.label, JSON)
 
 
 def expect_ok(status: int, _: bytes) -> str:
@@ -165,8 +147,8 @@ def gap(expected: object, received: object) -> float:
 
 
 def _predict(model: KnownModel, case: GoldenCase) -> Question:
-    body = orjson.dumps({"model_name": model.name, "data": case.input})
-    return Question("POST /predict", "POST", "/predict", partial(_expect_answer, model, case), body, model.name, JSON)
+    body = orjson.dumps({**model.asked, "data": case.input})
+    return Question("POST /predict", "POST", "/predict", partial(_expect_answer, model, case), body, model.label, JSON)
 
 
 def _expect_member(name: str, status: int, body: bytes) -> str:

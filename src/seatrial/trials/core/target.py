@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass as checked
 
-from seatrial.contracts.record import Subject
-from seatrial.trials.core.errors import WrongFile
+from seatrial.contracts.record import TRIAL_HEADER, Subject
+from seatrial.grading.toml import WrongFile, read_toml
+from seatrial.trials.core.models import Models, bundled_models
 from seatrial.trials.core.questions import JSON, Question, read_json, wrong
-from seatrial.trials.core.toml import read_toml
 
 _strict = ConfigDict(extra="forbid")
 
@@ -29,18 +29,30 @@ class Weighted:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A deployment. `requests` are those of a target file; without them the target is a Seatrial server."""
+    """A deployment. `requests` are those of a target file; without them the target is a Seatrial server.
+
+    `models` are what its users ask about. `model`: the version that is on trial, as `name:version`, and `trial` the
+    id under which the server counts what is asked.
+    """
 
     url: str
     api_key: str = ""
+    model: str = ""
+    trial: str = ""
+    models: Models = field(default_factory=bundled_models)
     requests: tuple[Weighted, ...] = ()
     wait_s: tuple[float, float] = (1.0, 3.0)
     file: Path | None = None
 
     @property
     def headers(self) -> dict[str, str]:
-        """What every request carries."""
+        """What whoever asks it says of themselves."""
         return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+
+    @property
+    def counted(self) -> dict[str, str]:
+        """The headers of every request that is recorded: the server counts the same ones."""
+        return {**self.headers, TRIAL_HEADER: self.trial} if self.trial else self.headers
 
 
 Pointer = Annotated[str, Field(pattern=r"^(/.*)?$")]
@@ -95,7 +107,8 @@ def read_target_file(path: Path, url: str = "", api_key: str = "") -> Target:
     names = [item.question.endpoint for item in requests]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise WrongFile(f"{path}: /request: several are called {', '.join(twice)}; give each a name of its own")
-    return Target(read_url(url or described.url), read_key(api_key), requests, described.wait, path)
+    where, key = read_url(url or described.url), read_key(api_key)
+    return Target(where, key, requests=requests, wait_s=described.wait, file=path)
 
 
 def read_url(text: str) -> str:

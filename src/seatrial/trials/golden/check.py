@@ -10,8 +10,6 @@ from typing import Any
 
 import orjson
 
-from seatrial.contracts.golden import parse_golden
-from seatrial.contracts.manifest import parse_manifest
 from seatrial.contracts.proof import AnswerCheck
 from seatrial.contracts.record import Generator, Run, Sample, Subject
 from seatrial.trials.core import probe
@@ -19,7 +17,8 @@ from seatrial.trials.core.client import Client, Clock, client, run
 from seatrial.trials.core.errors import CouldNotRun
 from seatrial.trials.core.live import Progress, Window
 from seatrial.trials.core.machine import fingerprint
-from seatrial.trials.core.questions import JSON, KnownModel, Question, difference, gap, members, read_json, wrong
+from seatrial.trials.core.models import KnownModel
+from seatrial.trials.core.questions import JSON, Question, difference, gap, members, read_json, wrong
 from seatrial.trials.core.target import Target
 from seatrial.trials.measure.gone import require_still_there
 from seatrial.trials.measure.records import FILE_NAME, write_samples
@@ -35,24 +34,6 @@ class Golden:
 
     run: Run
     answers: tuple[AnswerCheck, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A model that is asked for its known answers."""
-
-    model_id: str
-    known: KnownModel
-
-    @property
-    def inputs(self) -> tuple[dict[str, Any], ...]:
-        """The known inputs, in order."""
-        return tuple(case.input for case in self.known.golden.cases)
-
-    @property
-    def tolerance(self) -> float:
-        """By how much a value may differ."""
-        return self.known.golden.tolerance
 
 
 @dataclass
@@ -100,7 +81,7 @@ def run_golden(model_ids: Sequence[str], target: Target, folder: Path, progress:
     wanted = tuple(model_ids) or tuple(subject.model_id for subject in subjects)
     if not wanted:
         raise CouldNotRun(f"{target.url} lists no model in production at /models; name one with --model")
-    known = [_ask_for_known(target, model_id) for model_id in wanted]
+    known = [probe.known_model(target, model_id) for model_id in wanted]
     state = _State(progress)
     answers = run(_check(known, target, state))
     write_samples(folder / FILE_NAME, state.samples)
@@ -115,6 +96,8 @@ def _run(target: Target, state: _State, subjects: tuple[Subject, ...]) -> Run:
         verb="golden",
         plan="golden",
         target=target.url,
+        model=target.model,
+        trial=target.trial,
         started=state.began,
         ended=ended,
         duration_s=ended - state.began,
@@ -125,48 +108,39 @@ def _run(target: Target, state: _State, subjects: tuple[Subject, ...]) -> Run:
     )
 
 
-def _ask_for_known(target: Target, model_id: str) -> _Asked:
-    """The manifest and the known answers of a model, as the target tells them."""
-    try:
-        manifest = orjson.loads(probe.ask(target, f"/models/{model_id}") or b"")["manifest"]
-        golden = orjson.loads(probe.ask(target, f"/models/{model_id}/golden") or b"")
-        answers = orjson.dumps({name: golden[name] for name in ("cases", "tolerance")})
-        return _Asked(model_id, KnownModel(parse_manifest(orjson.dumps(manifest)), parse_golden(answers)))
-    except (KeyError, TypeError, ValueError) as error:
-        raise CouldNotRun(
-            f"{target.url} tells no known answers of {model_id}: expected its manifest at /models/{model_id} and "
-            f"cases with a tolerance at /models/{model_id}/golden"
-        ) from error
+def inputs_of(model: KnownModel) -> tuple[dict[str, Any], ...]:
+    """The known inputs, in order."""
+    return tuple(case.input for case in model.golden.cases)
 
 
-async def _check(known: Sequence[_Asked], target: Target, state: _State) -> list[AnswerCheck]:
+async def _check(known: Sequence[KnownModel], target: Target, state: _State) -> list[AnswerCheck]:
     found = []
     async with client(target, Clock.start(), "golden", TIMEOUT_S) as sender:
         for model in known:
-            singles = [await _ask(sender, state, model, [example], "/predict") for example in model.inputs]
+            singles = [await _ask(sender, state, model, [example], "/predict") for example in inputs_of(model)]
             alone = [answers[0] for answers in singles]
             found += [_one_by_one(model, alone), await _in_batches(sender, state, model, alone)]
     return found
 
 
-def _one_by_one(model: _Asked, alone: Sequence[Output]) -> AnswerCheck:
+def _one_by_one(model: KnownModel, alone: Sequence[Output]) -> AnswerCheck:
     tally = _Tally()
-    for index, (case, received) in enumerate(zip(model.known.golden.cases, alone, strict=True)):
+    for index, (case, received) in enumerate(zip(model.golden.cases, alone, strict=True)):
         told = f"case {index}: {_tell(received)}"
-        tally.add(difference(model.known, case, *received), model.tolerance, told)
+        tally.add(difference(model, case, *received), model.golden.tolerance, told)
     return _answer_check(model, "one by one, against the record", tally)
 
 
-async def _in_batches(sender: Client, state: _State, model: _Asked, alone: Sequence[Output]) -> AnswerCheck:
+async def _in_batches(sender: Client, state: _State, model: KnownModel, alone: Sequence[Output]) -> AnswerCheck:
     tally = _Tally()
-    for size in range(1, len(model.inputs) + 1):
-        for start in range(0, len(model.inputs), size):
-            part = model.inputs[start : start + size]
+    for size in range(1, len(inputs_of(model)) + 1):
+        for start in range(0, len(inputs_of(model)), size):
+            part = inputs_of(model)[start : start + size]
             answers = await _ask(sender, state, model, part, "/predict/batch")
             for index, received in enumerate(answers, start):
                 expected = alone[index]
                 told = f"case {index} in a batch of {len(part)}: {_tell(received)}, alone {_tell(expected)}"
-                tally.add(_apart(expected, received), model.tolerance, told)
+                tally.add(_apart(expected, received), model.golden.tolerance, told)
     return _answer_check(model, "in batches of every size, against alone", tally)
 
 
@@ -174,14 +148,14 @@ def _tell(output: Output) -> str:
     return f"{output[0]}" if output[1] is None else f"{output[0]} ({output[1]})"
 
 
-def _answer_check(model: _Asked, check: str, tally: _Tally) -> AnswerCheck:
+def _answer_check(model: KnownModel, check: str, tally: _Tally) -> AnswerCheck:
     return AnswerCheck(
         model_id=model.model_id,
         check=check,
         cases=tally.cases,
         right=tally.right,
         worst=min(tally.worst, 1e308),
-        tolerance=model.tolerance,
+        tolerance=model.golden.tolerance,
         example=tally.example,
     )
 
@@ -194,7 +168,7 @@ def _apart(expected: Output, received: Output) -> float:
 
 
 async def _ask(
-    sender: Client, state: _State, model: _Asked, examples: Sequence[dict[str, Any]], path: str
+    sender: Client, state: _State, model: KnownModel, examples: Sequence[dict[str, Any]], path: str
 ) -> list[Output]:
     """The answers to some examples; of a failed request, nothing for each."""
     kept: list[Output] = []

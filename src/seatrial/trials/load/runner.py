@@ -13,14 +13,15 @@ from pathlib import Path
 
 from seatrial.contracts.record import Generator, MemoryReading, Run
 from seatrial.contracts.slo import parse_duration
+from seatrial.grading.plans import TARGET_USERS, WAITS, Plan
 from seatrial.trials.core import probe
 from seatrial.trials.core.errors import CouldNotRun
 from seatrial.trials.core.live import Progress
 from seatrial.trials.core.machine import cpu_times, fingerprint, steal_since
+from seatrial.trials.core.models import write_models
 from seatrial.trials.core.noop import noop_server
 from seatrial.trials.core.target import Target
 from seatrial.trials.load.parts import Watch, gather, sample_files
-from seatrial.trials.load.plans import TARGET_USERS, WAITS, Plan
 from seatrial.trials.measure.gone import require_still_there
 from seatrial.trials.measure.records import FILE_NAME, compress, write_samples
 
@@ -87,6 +88,8 @@ def _run(
         verb="load",
         plan=plan.name,
         target=target.url,
+        model=target.model,
+        trial=target.trial,
         started=started,
         ended=ended,
         duration_s=plan.seconds,
@@ -193,7 +196,15 @@ def _several(processes: int) -> list[str]:
 def _environment(target: Target, parts: Path, noop: str) -> dict[str, str]:
     """Ours, without what the caller has set for Locust itself."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
-    ours = {"SEATRIAL_RECORDS": str(parts.resolve()), "SEATRIAL_NOOP": noop, "SEATRIAL_API_KEY": target.api_key}
+    models = parts.resolve() / "models.json"
+    write_models(models, target.models)
+    ours = {
+        "SEATRIAL_RECORDS": str(parts.resolve()),
+        "SEATRIAL_NOOP": noop,
+        "SEATRIAL_API_KEY": target.api_key,
+        "SEATRIAL_TRIAL": target.trial,
+        "SEATRIAL_MODELS": str(models),
+    }
     if target.file:
         ours["SEATRIAL_TARGET_FILE"] = str(target.file.resolve())
     return {**inherited, **ours}

@@ -2,40 +2,14 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from seatrial.contracts.proof import CurvePoint, Failure, Interval, Measure
-from seatrial.contracts.record import WRONG_ANSWER, Run, Sample
-from seatrial.trials.measure.histogram import Histogram, back_filled, curve, merged
-from seatrial.trials.measure.steady import NO_LOAD, Steadiness, find_steady, ramp_seconds
-
-ALL = "all"
-"""The name of the measure of the whole run."""
-OTHER = "other"
-"""The kind of payload that is about no model."""
-
-
-class Scope(NamedTuple):
-    """What a measure is of: an endpoint, or one kind of payload sent to it."""
-
-    endpoint: str
-    payload: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Measures:
-    """All figures of a run. `expected_rps` follows from users, think time and latency; None in an open loop."""
-
-    steadiness: Steadiness
-    expected_rps: float | None
-    total: Measure
-    endpoints: tuple[Measure, ...]
-    history: tuple[Interval, ...]
-    curve: tuple[CurvePoint, ...]
-    failures: tuple[Failure, ...]
+from seatrial.contracts.proof import Failure, Interval, Measure
+from seatrial.contracts.record import WARM_UP, WRONG_ANSWER, Run, Sample
+from seatrial.grading.histogram import Histogram, back_filled, curve, merged
+from seatrial.grading.measures import ALL, OTHER, Measures, Scope
+from seatrial.grading.steady import NO_LOAD, find_steady, ramp_seconds
 
 
 def fold(samples: Iterable[Sample], run: Run) -> Measures:
@@ -46,27 +20,37 @@ def fold(samples: Iterable[Sample], run: Run) -> Measures:
     steadiness = find_steady(medians, ramp_seconds(run)) if run.is_load else NO_LOAD
     begin = run.started + steadiness.warm_up_s
     seconds = max(0.0, min(run.ended, run.started + run.duration_s) - begin)
-    steady = [sample for sample in ordered if sample.start + sample.latency_ms / 1000 >= begin]
+    early, steady = _apart(ordered, begin)
     typical = _median_by_class(steady, run)
     intervals = {name: run.cadence_ms[name] + latency for name, latency in typical.items()}
 
-    every, settled = _by_scope(ordered), _by_scope(steady)
-    distributions = {scope: _distributions(settled[scope], intervals) for scope in every}
+    every, settled, before = _by_scope(ordered), _by_scope(steady), _by_scope(early)
+    distributions = {scope: (*_distributions(settled[scope], intervals), _measured(before[scope])) for scope in every}
     endpoints = tuple(
-        _measure(scope, group, settled[scope], seconds if run.is_load else _span(group), distributions[scope])
+        _measure(scope, group, settled[scope], seconds if run.is_load else _span(settled[scope]), distributions[scope])
         for scope, group in sorted(every.items())
     )
     mixed = [of for scope, of in distributions.items() if run.is_load and not scope.payload]
-    whole = merged(of for of, _ in mixed), merged(of for _, of in mixed)
+    whole = (merged(of[0] for of in mixed), merged(of[1] for of in mixed), merged(of[2] for of in mixed))
     return Measures(
         steadiness=steadiness,
         expected_rps=_expected_rps(typical, run, begin),
         total=_measure(Scope(ALL), ordered, steady, seconds, whole),
         endpoints=endpoints,
         history=history,
-        curve=curve(*whole),
+        curve=curve(*whole[:2]),
         failures=_failures(ordered, run.started),
     )
+
+
+def _apart(ordered: Iterable[Sample], begin: float) -> tuple[list[Sample], list[Sample]]:
+    """What belongs to the warm-up, and the rest."""
+    early: list[Sample] = []
+    steady: list[Sample] = []
+    for sample in ordered:
+        warm = sample.user != WARM_UP and sample.start + sample.latency_ms / 1000 >= begin
+        (steady if warm else early).append(sample)
+    return early, steady
 
 
 def _by_scope(samples: Sequence[Sample]) -> defaultdict[Scope, list[Sample]]:
@@ -92,17 +76,20 @@ def _median_by_class(samples: Sequence[Sample], run: Run) -> dict[str, float]:
 
 def _distributions(samples: Sequence[Sample], intervals: dict[str, float]) -> tuple[Histogram, Histogram]:
     """As measured, and corrected for coordinated omission."""
-    measured, corrected = Histogram(), Histogram()
+    measured, corrected = _measured(samples), Histogram()
     by_user: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         by_user[sample.user].append(sample)
     for user, group in by_user.items():
         latency = np.array([sample.latency_ms for sample in group])
         late = np.array([(sample.start - sample.intended) * 1000 for sample in group]).clip(min=0)
-        measured.add(latency)
         corrected.add(latency + late)
         corrected.add(back_filled(latency + late, intervals.get(user, 0.0)))
     return measured, corrected
+
+
+def _measured(samples: Sequence[Sample]) -> Histogram:
+    return Histogram(np.array([sample.latency_ms for sample in samples]))
 
 
 def _measure(
@@ -110,7 +97,7 @@ def _measure(
     samples: Sequence[Sample],
     steady: Sequence[Sample],
     seconds: float,
-    histograms: tuple[Histogram, Histogram],
+    histograms: tuple[Histogram, Histogram, Histogram],
 ) -> Measure:
     good = sum(sample.ok for sample in steady)
     return Measure(
@@ -124,12 +111,14 @@ def _measure(
         bytes=sum(sample.bytes for sample in samples),
         measured=histograms[0].summary(),
         corrected=histograms[1].summary(),
+        warm_up=histograms[2].summary(),
     )
 
 
 def _span(samples: Sequence[Sample]) -> float:
     """Seconds from the first request to the last answer, of what comes one after the other."""
-    return max(sample.start + sample.latency_ms / 1000 for sample in samples) - samples[0].start
+    ends = [sample.start + sample.latency_ms / 1000 for sample in samples]
+    return max(ends) - samples[0].start if ends else 0.0
 
 
 def _expected_rps(typical: Mapping[str, float], run: Run, begin: float) -> float | None:

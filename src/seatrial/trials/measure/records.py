@@ -9,7 +9,7 @@ import orjson
 from pydantic import ValidationError
 
 from seatrial.contracts.record import Sample, sample_adapter
-from seatrial.trials.core.errors import WrongFile
+from seatrial.grading.toml import WrongFile
 
 FILE_NAME = "samples.jsonl.gz"
 _COMPRESSION = 5

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from seatrial.contracts.proof import Measure, Proof
-from seatrial.trials.core.numbers import ms
+from seatrial.grading.numbers import ms
 from seatrial.trials.report import words
 from seatrial.trials.report.html import comparison
 from seatrial.trials.report.layout import Column, Sheet

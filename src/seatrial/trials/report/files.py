@@ -7,7 +7,7 @@ import orjson
 from pydantic import ValidationError
 
 from seatrial.contracts.proof import Proof, state, statement_adapter
-from seatrial.trials.core.errors import WrongFile
+from seatrial.grading.toml import WrongFile
 from seatrial.trials.report.html import page
 from seatrial.trials.report.junit import junit
 from seatrial.trials.report.markdown import summary

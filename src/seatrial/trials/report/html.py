@@ -6,7 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from seatrial.contracts.proof import Proof
-from seatrial.trials.core import numbers
+from seatrial.grading import numbers
 from seatrial.trials.report import charts, layout, words
 
 GRADE_SIGNS = {"target": "●", "acceptable": "●", "marginal": "◐", "poor": "✕", "not proven": "?"}

@@ -7,7 +7,7 @@ from typing import Literal
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from seatrial.contracts.proof import Proof
-from seatrial.trials.core.numbers import value
+from seatrial.grading.numbers import value
 from seatrial.trials.report import words
 
 Result = Literal["", "failure", "error", "skipped"]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from seatrial.contracts.proof import Comparison, Grade, Latency, Measure, Outcome, Proof
-from seatrial.trials.core.numbers import NOTHING, ms, rate, value
+from seatrial.grading.numbers import NOTHING, ms, rate, value
 from seatrial.trials.report import words
 
 TONES: dict[Outcome, str] = {"pass": "target", "fail": "poor", "not proven": "not proven"}

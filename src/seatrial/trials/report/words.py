@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from seatrial.contracts.proof import Grade, Proof, Verdict
-from seatrial.trials.core.numbers import NOTHING
+from seatrial.grading.numbers import NOTHING
 
 VERDICTS = {"pass": "PASS", "fail": "FAIL", "not proven": "NOT PROVEN"}
 

@@ -33,9 +33,7 @@ class Watched:
         self.said: list[tuple[str, ...]] = []
         self.served: list[int] = []
         self.whole = True
-        self.follower = Follower(
-            Mirror(self.source, self.clock), lambda: None, lambda *told: self.said.append(told), self.clock
-        )
+        self.follower = Follower(Mirror(self.source, self.clock), lambda *told: self.said.append(told), self.clock)
         self.follower.serve = self.serve
 
     def serve(self, registry: Registry) -> bool:

@@ -1,12 +1,17 @@
 """Files under the digest of their content; what every store does is in tests/ports."""
 
+import fcntl
 import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from tests.fakes.models import digest_of
 
-from seatrial.server.core.errors import ModelUnusable
+from seatrial.server.core.errors import ModelUnusable, StorageFull
 from seatrial.server.storage.artifacts import STAGING, ContentStore
 
 
@@ -33,7 +38,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     store = ContentStore(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(StorageFull, match=r"The files cannot be written now: No space left on device\."):
             store.put(b"x" * 1000)
 
     assert files(tmp_path) == []
@@ -72,9 +77,111 @@ def test_old_drafts_are_swept_away(tmp_path: Path) -> None:
         draft = tmp_path / STAGING / name
         draft.write_bytes(b"")
         os.utime(draft, (draft.stat().st_mtime - age,) * 2)
-    store.sweep()
+    store.sweep(())
 
     assert [path.name for path in (tmp_path / STAGING).iterdir()] == ["new"]
+
+
+def age(path: Path, seconds: float = 7200) -> None:
+    os.utime(path, (time.time() - seconds,) * 2)
+
+
+def lying(folder: Path, digest: str) -> Path:
+    name = digest.removeprefix("sha256:")
+    return folder / name[:2] / name
+
+
+def test_old_orphans_are_swept_away(tmp_path: Path) -> None:
+    """What is named stays however old it is; what is young may be named in a moment."""
+    store = ContentStore(tmp_path)
+    named, old, young = (store.put(content) for content in (b"named", b"old", b"young"))
+    for digest in (named, old):
+        age(lying(tmp_path, digest))
+    store.sweep({named})
+
+    assert files(tmp_path) == sorted(str(lying(Path(), digest)) for digest in (named, young))
+
+
+def test_without_knowing_what_is_named_no_orphan_is_removed(tmp_path: Path) -> None:
+    """Only drafts are nobody's in any case."""
+    store = ContentStore(tmp_path)
+    path = lying(tmp_path, store.put(b"x"))
+    age(path)
+    store.sweep()
+
+    assert path.exists()
+
+
+def test_a_file_that_is_put_again_is_young_again(tmp_path: Path) -> None:
+    """An orphan that somebody is about to name is safe for an hour, though it was there already."""
+    store = ContentStore(tmp_path)
+    path = lying(tmp_path, store.put(b"x"))
+    age(path)
+    store.put(b"x")
+    store.sweep(())
+
+    assert path.read_bytes() == b"x"
+
+
+@contextmanager
+def locked(path: Path, lock: int) -> Iterator[None]:
+    with path.open("r+b") as file:
+        fcntl.flock(file, lock)
+        yield
+
+
+def test_who_puts_a_file_waits_for_the_sweep_that_removes_it(tmp_path: Path) -> None:
+    """It has found the file old, and removes it in the next moment: the file is there all the same afterwards."""
+    store = ContentStore(tmp_path)
+    path = lying(tmp_path, store.put(b"x"))
+    with ThreadPoolExecutor(1) as thread:
+        with locked(path, fcntl.LOCK_EX):
+            putting = thread.submit(store.put, b"x")
+            with pytest.raises(TimeoutError):
+                putting.result(0.1)
+            path.unlink()
+        putting.result()
+
+    assert path.read_bytes() == b"x"
+
+
+def test_a_sweep_leaves_what_is_being_put(tmp_path: Path) -> None:
+    """The lock is enough, however old the file is at that moment."""
+    store = ContentStore(tmp_path)
+    path = lying(tmp_path, store.put(b"x"))
+    age(path)
+    with locked(path, fcntl.LOCK_SH):
+        store.sweep(())
+        assert path.exists()
+    store.sweep(())
+    assert not path.exists()
+
+
+def test_putting_and_sweeping_at_once_loses_nothing(tmp_path: Path) -> None:
+    """Whatever the order: what `put` has returned is there."""
+    store, other = ContentStore(tmp_path), ContentStore(tmp_path)
+    path = lying(tmp_path, store.put(b"x"))
+    lost, turns = 0, 500
+
+    def sweep() -> None:
+        for _ in range(turns):
+            other.sweep(())
+
+    with ThreadPoolExecutor(2) as threads:
+        sweeping = [threads.submit(sweep) for _ in range(2)]
+        while not all(sweeper.done() for sweeper in sweeping):
+            store.put(b"x")
+            lost += not path.exists()
+            age(path)
+
+    assert lost == 0
+
+
+def test_a_store_is_swept_for_its_own_registry_only(tmp_path: Path) -> None:
+    """Another one knows none of its files."""
+    store = ContentStore(tmp_path)
+
+    assert [store.owned_by("sha256:a"), store.owned_by("sha256:b"), store.owned_by("sha256:a")] == [True, False, True]
 
 
 def test_what_a_crash_left_is_nobodys(tmp_path: Path) -> None:

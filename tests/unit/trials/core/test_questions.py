@@ -6,7 +6,8 @@ import math
 import pytest
 
 from seatrial.trials.core import questions
-from seatrial.trials.core.questions import Question, bundled
+from seatrial.trials.core.models import bundled
+from seatrial.trials.core.questions import Question
 
 
 def answer(**members: object) -> bytes:
@@ -17,7 +18,7 @@ def digit(index: int = 0) -> tuple[Question, int, float]:
     """A known digit, what it is, and with what confidence."""
     output = bundled("digits").golden.cases[index].output
     best = max(range(10), key=output.__getitem__)
-    return questions.predictions("digits")[index], best, output[best]
+    return questions.predictions(bundled("digits"))[index], best, output[best]
 
 
 def test_the_recorded_answer_is_right() -> None:
@@ -49,7 +50,7 @@ def test_another_digit_is_wrong_with_status_200() -> None:
 
 def test_temperatures_are_compared_too() -> None:
     """A regression has a value and a tolerance."""
-    question = questions.predictions("geoclimate")[0]
+    question = questions.predictions(bundled("geoclimate"))[0]
     value = bundled("geoclimate").golden.cases[0].output[0]
 
     assert question.check(200, answer(prediction=value + 0.0005)) == ""
@@ -60,7 +61,7 @@ def test_a_batch_is_checked_answer_by_answer() -> None:
     """The place of the first wrong answer is told, and a missing one is one."""
     cases = bundled("geoclimate").golden.cases
     values = [case.output[0] for case in cases[:3]]
-    question = questions.batch("geoclimate", 3)
+    question = questions.batch(bundled("geoclimate"), 3)
 
     assert question.check(200, answer(predictions=values)) == ""
     assert question.check(200, answer(predictions=[*values[:2], 99.0])).startswith("wrong answer: answer 2 expected")
@@ -71,7 +72,7 @@ def test_a_batch_is_checked_answer_by_answer() -> None:
 
 def test_a_batch_may_be_longer_than_the_known_inputs() -> None:
     """They are asked again from the first."""
-    assert len(json.loads(questions.batch("geoclimate", 250).body or b"")["data"]) == 250
+    assert len(json.loads(questions.batch(bundled("geoclimate"), 250).body or b"")["data"]) == 250
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_a_batch_may_be_longer_than_the_known_inputs() -> None:
 )
 def test_blank_images_may_be_any_digit(prediction: object, confidence: object, fault: str) -> None:
     """But a digit from 0 to 9 and a probability."""
-    empty, full = questions.blank_digits()
+    empty, full = questions.blank_images(bundled("digits"))
 
     assert empty.check(200, answer(prediction=prediction, confidence=confidence)) == fault
     assert set(json.loads(full.body or b"")["data"]) == {1.0}
@@ -117,9 +118,9 @@ def test_pages_are_read(question: Question, body: bytes, fault: str) -> None:
         questions.models(),
         questions.metrics(),
         questions.page("/docs"),
-        questions.blank_digits()[0],
-        questions.predictions("digits")[0],
-        questions.batch("digits", 2),
+        questions.blank_images(bundled("digits"))[0],
+        questions.predictions(bundled("digits"))[0],
+        questions.batch(bundled("digits"), 2),
     ],
 )
 def test_another_status_is_a_fault_whatever_the_body(question: Question) -> None:

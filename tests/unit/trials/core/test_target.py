@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from seatrial.contracts.record import Subject
-from seatrial.trials.core.errors import WrongFile
+from seatrial.grading.toml import WrongFile
 from seatrial.trials.core.target import Target, read_target_file, read_url, subjects_of
 
 DIGEST = "sha256:" + "a" * 64

@@ -8,11 +8,11 @@ import orjson
 import pytest
 from tests.fakes.runs import open_loop
 
-from seatrial.trials.core.errors import WrongFile
+from seatrial.grading.spec import read_slo
+from seatrial.grading.toml import WrongFile
 from seatrial.trials.load.openloop.arrivals import due_times, read_arrivals
 from seatrial.trials.load.openloop.knee import Block, Knee, find, judge
-from seatrial.trials.slo.prove import prove
-from seatrial.trials.slo.spec import read_slo
+from seatrial.trials.measure.prove import prove
 
 
 def test_constant_arrivals_are_evenly_spaced() -> None:

@@ -6,8 +6,8 @@ import pytest
 from tests.fakes.runs import ANSWER, START, closed_loop, open_loop, run, stalled, steady
 
 from seatrial.contracts.record import WRONG_ANSWER
+from seatrial.grading.steady import find_steady
 from seatrial.trials.measure.fold import fold
-from seatrial.trials.measure.steady import find_steady
 
 
 def test_a_stall_shows_in_the_corrected_percentiles() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.fakes.runs import ANSWER
 
-from seatrial.trials.core.errors import WrongFile
+from seatrial.grading.toml import WrongFile
 from seatrial.trials.measure.records import encode, read_samples, write_samples
 
 

@@ -15,15 +15,15 @@ from tests.fakes.runs import bench, closed_loop, open_loop, pairs, run, stalled,
 
 from seatrial.contracts.proof import AnswerCheck, Proof
 from seatrial.contracts.slo import Objective
-from seatrial.trials.core import numbers
-from seatrial.trials.core.errors import WrongFile
+from seatrial.grading import numbers
+from seatrial.grading.spec import read_slo
+from seatrial.grading.toml import WrongFile
+from seatrial.trials.measure.prove import prove
 from seatrial.trials.report import compare, files, text, words
 from seatrial.trials.report.html import page
 from seatrial.trials.report.junit import junit
 from seatrial.trials.report.markdown import summary
 from seatrial.trials.report.tables import history, stats
-from seatrial.trials.slo.prove import prove
-from seatrial.trials.slo.spec import read_slo
 
 SLO = read_slo("default")
 ATTACK = "=<script>alert(1)</script>|`x`\x01\x1b[31m"

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from typing import Literal, get_args
 
-from seatrial.trials.core.errors import WrongFile
+from seatrial.grading.toml import WrongFile
 
 Arrivals = Literal["constant", "poisson"]
 KINDS: tuple[Arrivals, ...] = get_args(Arrivals)

@@ -104,6 +104,8 @@ def run_open(load: OpenLoad, target: Target, folder: Path, progress: Progress) -
         verb="open",
         plan="open",
         target=target.url,
+        model=target.model,
+        trial=target.trial,
         started=started,
         ended=time.time(),
         duration_s=load.duration_s,
@@ -118,8 +120,10 @@ def run_open(load: OpenLoad, target: Target, folder: Path, progress: Progress) -
 
 
 def questions_for(target: Target) -> tuple[Weighted, ...]:
-    """What to ask: the requests of a target file, or else the known inputs of both bundled models."""
-    return target.requests or tuple(Weighted(item, 1) for item in (*predictions("digits"), *predictions("geoclimate")))
+    """What to ask: the requests of a target file, or else the known inputs of a model of each task."""
+    return target.requests or tuple(
+        Weighted(item, 1) for model in target.models.either() for item in predictions(model)
+    )
 
 
 async def _measure(

@@ -7,8 +7,8 @@ from typing import Literal
 import orjson
 
 from seatrial.contracts.proof import Outcome, Proof
-from seatrial.trials.slo.validity import STEADY
-from seatrial.trials.slo.verdict import POINTS
+from seatrial.grading.validity import STEADY
+from seatrial.grading.verdict import POINTS
 
 PRECISION = 0.05
 MOST_BLOCKS = 16

@@ -14,10 +14,11 @@ from locust import FastHttpUser, between, task
 from locust.contrib.fasthttp import ResponseContextManager
 from locust.env import Environment
 
+from seatrial.grading.plans import WAITS
 from seatrial.trials.core import questions
+from seatrial.trials.core.models import Models, bundled_models, read_models
 from seatrial.trials.core.questions import HEADERS, KEEP_ALIVE_S, Question
 from seatrial.trials.core.target import Target, read_target_file
-from seatrial.trials.load.plans import WAITS
 
 TIMEOUT_S = 30.0
 EVERY_STATUS = frozenset(range(100, 600))
@@ -62,7 +63,6 @@ class SeatrialUser(FastHttpUser):
         """Send one request, and give it up after the timeout: those of the library are of each wait for a part."""
         if time.monotonic() - self._rested > KEEP_ALIVE_S:
             self.client.client.close()
-        key = os.environ.get("SEATRIAL_API_KEY", "")
         timeout = Timeout.start_new(TIMEOUT_S)
         try:
             return self.client.request(
@@ -70,7 +70,7 @@ class SeatrialUser(FastHttpUser):
                 question.path,
                 name=question.endpoint,
                 data=question.body,  # type: ignore[arg-type] # Locust's annotation forgets bytes
-                headers={**HEADERS, **question.headers, **({"Authorization": f"Bearer {key}"} if key else {})},
+                headers={**HEADERS, **question.headers, **_headers()},
                 context={"model": question.model},
                 catch_response=True,
             )
@@ -83,9 +83,22 @@ class SeatrialUser(FastHttpUser):
         self.ask(random.choice(choices))  # noqa: S311 - which question comes next, not cryptography
 
 
+@cache
+def _headers() -> dict[str, str]:
+    """Who asks, and for which trial."""
+    return Target("", os.environ.get("SEATRIAL_API_KEY", ""), trial=os.environ.get("SEATRIAL_TRIAL", "")).counted
+
+
+@cache
+def models() -> Models:
+    """What is asked about."""
+    path = os.environ.get("SEATRIAL_MODELS")
+    return read_models(Path(path)) if path else bundled_models()
+
+
 def _either() -> Sequence[Question]:
-    """The known inputs of one of the bundled models."""
-    return questions.predictions(random.choice(("digits", "geoclimate")))  # noqa: S311 - the same
+    """The known inputs of one of the models."""
+    return questions.predictions(random.choice(models().either()))  # noqa: S311 - the same
 
 
 class GeoClimateUser(SeatrialUser):
@@ -115,7 +128,7 @@ class GeoClimateUser(SeatrialUser):
     @task(10)
     def predict(self) -> None:
         """How warm is it?"""
-        self.ask_one_of(questions.predictions("geoclimate"))
+        self.ask_one_of(questions.predictions(models().regression))
 
 
 class APIStressUser(SeatrialUser):
@@ -168,7 +181,7 @@ class MNISTAPIUser(SeatrialUser):
     @task(10)
     def predict(self) -> None:
         """A known handwritten digit."""
-        self.ask_one_of(questions.predictions("digits"))
+        self.ask_one_of(questions.predictions(models().classification))
 
     @task(2)
     def health(self) -> None:
@@ -183,12 +196,12 @@ class MNISTAPIUser(SeatrialUser):
     @task(1)
     def all_zero(self) -> None:
         """No ink at all."""
-        self.ask(questions.blank_digits()[0])
+        self.ask(questions.blank_images(models().classification)[0])
 
     @task(1)
     def all_one(self) -> None:
         """Nothing but ink."""
-        self.ask(questions.blank_digits()[1])
+        self.ask(questions.blank_images(models().classification)[1])
 
 
 class StressTestUser(SeatrialUser):
@@ -199,7 +212,7 @@ class StressTestUser(SeatrialUser):
     @task
     def predict(self) -> None:
         """A known handwritten digit."""
-        self.ask_one_of(questions.predictions("digits"))
+        self.ask_one_of(questions.predictions(models().classification))
 
 
 @cache

@@ -1,0 +1,255 @@
+"""The gate: whether what is known of a version is enough for a stage. Pure; the caller reads, and the caller moves."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from seatrial.contracts.gate import GateCheck, GateDecision, GateMode, ProofSummary, SloText
+from seatrial.contracts.proof import Proof, SloUsed
+from seatrial.contracts.slo import Promotion, parse_change, parse_duration
+from seatrial.grading import plans, versus
+from seatrial.grading.regrade import regrade
+from seatrial.grading.verdict import BELOW
+from seatrial.server.core.clock import at_unix
+from seatrial.server.registry.evidence import PAIRS, Submitted, Tally, latencies, span
+from seatrial.server.registry.model import ModelVersion, Stage
+
+LEAST_OF_RATE = 0.5
+"""The share of the requests that a plan's users would send, which the server must have counted."""
+LEAST_ASKED = 0.05
+"""The share of a run's requests that the candidate itself must have answered."""
+MOST_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A proof that was taken, and what it says."""
+
+    submitted: Submitted
+    proof: Proof
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What decides: the SLO file with its text, and how strictly it is kept."""
+
+    slo: SloUsed
+    text: str
+    mode: GateMode = "enforce"
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One question to the gate."""
+
+    version: ModelVersion
+    champion: ModelVersion | None
+    promotion: Promotion
+    slo: SloUsed
+    serving: str
+    now: float
+
+
+def examine(  # noqa: PLR0913, PLR0917 - everything that the answer depends on
+    version: ModelVersion,
+    new_stage: Stage,
+    champion: ModelVersion | None,
+    rules: Rules,
+    found: Sequence[Evidence],
+    now: float,
+    serving: str = "",
+) -> GateDecision:
+    """The gate's whole table for one promotion.
+
+    Args:
+        version: the candidate.
+        new_stage: `staging` or `production`.
+        champion: the version that is in production, if it is another.
+        rules: what decides.
+        found: the proofs of the candidate, the oldest first; of each need the last one counts.
+        now: Unix time in seconds.
+        serving: the digest of how the candidate is served here, if it is loaded.
+    """
+    promotion = rules.slo.document.promotion.get(new_stage.value)  # type: ignore[call-overload] # of known stages
+    needs = promotion.needs if promotion and rules.mode != "off" else ()
+    latest = {item.submitted.need: item for item in found}
+    checks: list[GateCheck] = []
+    if promotion:
+        case = _Case(version, champion, promotion, rules.slo, serving, now)
+        for need in needs:
+            checks += _first_failing(_steps(need, latest.get(need), case))
+    missing = [need for need in needs if any(line.need == need and line.holds is False for line in checks)]
+    if needs:
+        told = f"missing: {', '.join(missing)}" if missing else "all"
+        checks.append(_line("promotion", "complete", not missing, ", ".join(needs), told))
+    return GateDecision(
+        model_id=version.model_id,
+        stage=version.stage.value,
+        new_stage=new_stage.value,
+        allowed=not missing,
+        mode=rules.mode,
+        needs=tuple(needs),
+        checks=tuple(checks),
+        proofs=tuple(_summary(latest[need], rules.slo) for need in needs if need in latest),
+        slo=SloText(name=rules.slo.name, digest=rules.slo.digest, text=rules.text),
+        champion=champion.model_id if champion else "",
+        command=_command(version, missing),
+    )
+
+
+def _steps(need: str, item: Evidence | None, case: _Case) -> Iterator[GateCheck]:
+    """The steps of one proof, in their order."""
+    told = f"{item.submitted.digest[:19]} of {at_unix(item.submitted.submitted)}" if item else "none was submitted"
+    yield _line(need, "evidence", item is not None, f"a proof of {need}", told)
+    if item is None:
+        return
+    yield _trial(need, item)
+    yield from _digests(need, item, case)
+    age, most = case.now - item.submitted.submitted, parse_duration(case.promotion.max_age)
+    yield _line(need, "fresh", age <= most, f"at most {case.promotion.max_age} old", f"{age / 3600:.1f} h")
+    graded = regrade(replace(item.proof, blocks=()), case.slo)
+    yield from _valid(need, graded, item)
+    yield from _graded(need, graded, case.version.model_id)
+    if need == "bench" and case.champion and versus.stated(case.slo.document, item.proof.run.plan):
+        yield from _against(need, item, case, case.champion)
+
+
+def _trial(need: str, item: Evidence) -> GateCheck:
+    requests = sum(tally.requests for tally in item.submitted.counted)
+    told = f"trial {item.submitted.trial_id[:8]}: {requests} requests counted here"
+    return _line(need, "trial and counts", requests > 0, "a trial whose counts agreed", told)
+
+
+def _digests(need: str, item: Evidence, case: _Case) -> Iterator[GateCheck]:
+    subject = next((one for one in item.proof.run.subjects if one.model_id == case.version.model_id), None)
+    digest = subject.digest if subject else "no such subject"
+    yield _line(need, "model digest", digest == case.version.manifest.digest, case.version.manifest.digest, digest)
+    if case.serving and subject:
+        config = subject.serving_config_digest
+        yield _line(need, "serving config digest", config == case.serving, case.serving, config)
+    slo = item.proof.slo.digest
+    yield _line(need, "SLO digest", slo == case.slo.digest, case.slo.digest, slo)
+
+
+def _valid(need: str, graded: Proof, item: Evidence) -> Iterator[GateCheck]:
+    broken = [f"{check.name}: {check.received}" for check in graded.checks if check.holds is False]
+    yield _line(need, "run valid", not broken, "every check of the run holds", _told(broken))
+    own, counted = f"{item.submitted.name}:{item.submitted.version}", item.submitted.counted
+    share = _share_of(own, counted)
+    yield _line(
+        need, "asked of it", share >= LEAST_ASKED, f"at least {LEAST_ASKED:.0%} of the requests", f"{share:.0%}"
+    )
+    if graded.run.verb == "load" and graded.run.plan in plans.NAMES:
+        faults = list(_not_of_plan(plans.read_plan(graded.run.plan), graded, item.submitted.counted))
+        yield _line(need, "load of the plan", not faults, f"the users of {graded.run.plan}", _told(faults))
+
+
+def _share_of(model_id: str, counted: tuple[Tally, ...]) -> float:
+    """The share of the counted requests that this version answered."""
+    requests = sum(tally.requests for tally in counted)
+    return sum(tally.requests for tally in counted if tally.model_id == model_id) / requests if requests else 0.0
+
+
+def _not_of_plan(plan: plans.Plan, graded: Proof, counted: tuple[Tally, ...]) -> Iterator[str]:
+    """How a run falls short of the plan whose name it bears; the server's own counts tell how much came."""
+    run, lasted = graded.run, span(counted)
+    least, requests = parse_duration(plan.min_duration), sum(tally.requests for tally in counted)
+    if run.users < plan.users:
+        yield f"{run.users} users instead of {plan.users}"
+    if missing := set(plan.classes) - set(run.classes):
+        yield f"without {', '.join(sorted(missing))}"
+    if run.duration_s < least or lasted < 0.8 * least:
+        yield f"{min(run.duration_s, lasted):.0f} s instead of {least:g} s"
+    if requests < plan.min_samples:
+        yield f"{requests} requests instead of {plan.min_samples}"
+    expected = LEAST_OF_RATE * lasted * plans.most_requests_a_second(plan)
+    if requests < expected:
+        yield f"{requests} requests instead of {expected:.0f}, half of what its users send"
+
+
+def _graded(need: str, graded: Proof, model_id: str) -> Iterator[GateCheck]:
+    critical = [item for item in graded.grades if item.critical]
+    below = [f"{item.sli} of {item.scope} is {item.grade}" for item in critical if item.grade in (*BELOW, "not proven")]
+    below += [f"{a.model_id}, {a.check}: {a.right} of {a.cases} right" for a in graded.answers if a.right < a.cases]
+    if graded.run.verb == "golden" and not any(answer.model_id == model_id for answer in graded.answers):
+        below.append(f"no known answer of {model_id} was asked for")
+    yield _line(need, "critical objectives", not below, "none below acceptable", _told(below))
+    verdict = graded.verdict
+    score = "" if verdict.score is None else f"score {verdict.score:.0%}"
+    told = "; ".join([verdict.outcome, *([score] if score else []), *verdict.reasons[:MOST_SHOWN]])
+    yield _line(need, "score", verdict.outcome == "pass", "pass", told)
+
+
+def _against(need: str, item: Evidence, case: _Case, champion: ModelVersion) -> Iterator[GateCheck]:
+    """Not slower than what serves now: by the proof's pairs, and by the server's own latencies in them."""
+    known = {subject.model_id: subject.digest for subject in item.proof.run.subjects}
+    same = known.get(champion.model_id) == champion.manifest.digest
+    told = ", ".join(sorted(known)) or "nothing"
+    yield _line(need, "champion", same, f"measured against {champion.model_id}, which serves now", told)
+    found = {c.endpoint: c for c in versus.compare(case.slo.document, item.proof.run.plan, item.proof.blocks)}
+    for objective in versus.stated(case.slo.document, item.proof.run.plan):
+        endpoint, limit = objective.endpoint or "all", parse_change(objective.versus_champion or "")
+        own = _own_ratio(item.submitted.counted, objective.endpoint, case.version.model_id, champion.model_id)
+        compared = found.get(endpoint)
+        holds = compared is not None and compared.outcome == "pass" and own is not None and own <= limit
+        ratio = f"{compared.ratio:.3f} ({compared.low:.3f} to {compared.high:.3f})" if compared else "not measured"
+        here = "not measured" if own is None else f"{own:.3f}"
+        expected = f"{objective.sli} of {endpoint} at most {limit:.3g} times {champion.model_id}'s"
+        yield _line(need, "versus champion", holds, expected, f"{ratio}; by the server's own clock {here}")
+
+
+def _own_ratio(counted: tuple[Tally, ...], endpoint: str | None, candidate: str, champion: str) -> float | None:
+    """The candidate's median over the champion's, as the server measured them while they were asked in turn."""
+    medians = []
+    for model_id in (candidate, champion):
+        own = tuple(
+            tally
+            for tally in counted
+            if tally.phase == PAIRS and tally.model_id == model_id and endpoint in {None, tally.endpoint}
+        )
+        histogram = latencies(own)
+        if not histogram.count:
+            return None
+        medians.append(histogram.percentile(50))
+    return medians[0] / medians[1]
+
+
+def _first_failing(steps: Iterator[GateCheck]) -> Iterator[GateCheck]:
+    """Each step up to the first that does not hold."""
+    for line in steps:
+        yield line
+        if not line.holds:
+            return
+
+
+def _summary(item: Evidence, slo: SloUsed) -> ProofSummary:
+    return summarize(item.submitted, regrade(item.proof, slo))
+
+
+def summarize(submitted: Submitted, graded: Proof) -> ProofSummary:
+    """What is told of a proof, after the server's own grading."""
+    return ProofSummary(
+        digest=submitted.digest,
+        need=submitted.need,
+        trial_id=submitted.trial_id,
+        submitted_at=at_unix(submitted.submitted),
+        who=submitted.who,
+        outcome=graded.verdict.outcome,
+        score=graded.verdict.score,
+    )
+
+
+def _command(version: ModelVersion, missing: Sequence[str]) -> str:
+    loads: Mapping[str, str] = {need: need.partition(".")[2] for need in missing if need.startswith("load.")}
+    if not missing:
+        return ""
+    plan = f" --plan {next(iter(loads.values()))}" if loads else ""
+    return f"seatrial trial prove --model {version.model_id}{plan} --submit"
+
+
+def _told(faults: Sequence[str]) -> str:
+    more = len(faults) - MOST_SHOWN
+    return "; ".join(faults[:MOST_SHOWN]) + (f"; and {more} more" if more > 0 else "") if faults else "yes"
+
+
+def _line(need: str, step: str, holds: bool, expected: str, received: str) -> GateCheck:  # noqa: FBT001 - the answer
+    return GateCheck(need=need, step=step, holds=holds, expected=expected, received=received)

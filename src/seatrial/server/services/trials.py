@@ -1,0 +1,167 @@
+"""Begin a trial of a version, and take the proof that it leads to, if it agrees with what this server has seen."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from seatrial.contracts.gate import GateCheck, ProofSummary, TrialOpened
+from seatrial.contracts.problem import MAX_LISTED, Fault, pointer
+from seatrial.contracts.proof import Proof, statement_adapter
+from seatrial.contracts.record import TRIAL_HEADER
+from seatrial.grading.regrade import Unreadable, asked, regrade
+from seatrial.server.core import ids
+from seatrial.server.core.clock import Wall, at_unix
+from seatrial.server.core.errors import InvalidInput, InvalidJSON, ModelUnusable, ProofRefused, TrialConflict
+from seatrial.server.inference.faults import describe
+from seatrial.server.registry.agreement import agree
+from seatrial.server.registry.evidence import TRIAL_SECONDS, Submitted, Tally, Trial, need_of
+from seatrial.server.registry.gate import Evidence, Rules, summarize
+from seatrial.server.registry.model import Stage
+from seatrial.server.registry.ports import Documents, EvidenceStore, Ledger
+
+SETTLE_SECONDS = 3.0
+"""How long a submission waits for the counts of the other workers, which write them twice a second."""
+STEP_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A proof that was taken: what it says, and each line on which it agrees with this server."""
+
+    summary: ProofSummary
+    checks: tuple[GateCheck, ...]
+
+
+class Trials:
+    """What trials need; lives as long as the server.
+
+    Args:
+        ledger: the versions.
+        evidence: where trials and proofs are kept.
+        documents: where their files are.
+        rules: what decides.
+        serving: gives the digest of how a version is served here, empty where it is not loaded.
+        refresh: makes this worker's counts, and what it knows of trials, new.
+        wall: tells Unix time in seconds.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what it is made of
+        self,
+        ledger: Ledger,
+        evidence: EvidenceStore,
+        documents: Documents,
+        rules: Rules,
+        serving: Callable[[str], str],
+        refresh: Callable[[], None],
+        wall: Wall,
+    ) -> None:
+        self._ledger = ledger
+        self._evidence = evidence
+        self._documents = documents
+        self._rules = rules
+        self._serving = serving
+        self._refresh = refresh
+        self._wall = wall
+
+    def begin(self, model_id: str, who: str) -> TrialOpened:
+        """Begin a trial; from now on the version answers requests that carry its id.
+
+        Raises:
+            UnknownModel: there is no such version.
+            TrialConflict: it is archived, or too many trials are open.
+        """
+        version = self._ledger.get(model_id)
+        if version.stage is Stage.ARCHIVED:
+            raise TrialConflict(f"{model_id} is archived, and is not served to be put on trial.")
+        now = self._wall()
+        trial = Trial(ids.secret_id(), version.name, version.version, now, now + TRIAL_SECONDS, who)
+        self._evidence.open_trial(trial)
+        self._refresh()
+        return TrialOpened(
+            trial_id=trial.trial_id,
+            model_id=version.model_id,
+            digest=version.manifest.digest,
+            expires_at=at_unix(trial.expires),
+            header=TRIAL_HEADER,
+        )
+
+    def submit(self, model_id: str, body: bytes, who: str) -> Taken:
+        """Take a proof.
+
+        Raises:
+            UnknownModel: there is no such version.
+            InvalidJSON, InvalidInput: it is no proof; says what is wrong, and where.
+            ProofRefused: it does not agree with what this server knows; says in which line.
+            TrialConflict: another proof of the same trial came first.
+        """
+        version = self._ledger.get(model_id)
+        proof = read_proof(body)
+        trial = self._evidence.trial(proof.run.trial)
+        counted = self._counts(proof) if trial else ()
+        now = self._wall()
+        checks = agree(proof, version, trial, counted, self._serving(model_id), self._rules.slo.digest, now)
+        if not checks[-1].holds:
+            raise ProofRefused(checks)
+        submitted = Submitted(
+            digest=self._documents.put(body),
+            name=version.name,
+            version=version.version,
+            need=need_of(proof),
+            trial_id=proof.run.trial,
+            submitted=now,
+            who=who,
+            counted=tuple(counted),
+        )
+        self._evidence.submit(submitted)
+        self._refresh()
+        return Taken(summarize(submitted, regrade(proof, self._rules.slo)), checks)
+
+    def proofs(self, model_id: str) -> Sequence[ProofSummary]:
+        """The proofs of a version, graded by this server's SLO file, the oldest first; raises `UnknownModel`."""
+        self._ledger.get(model_id)
+        found = evidence_of(model_id, self._evidence, self._documents)
+        return [summarize(item.submitted, regrade(item.proof, self._rules.slo)) for item in found]
+
+    def _counts(self, proof: Proof) -> Sequence[Tally]:
+        """What was counted under a trial, once every worker has had the time to say so."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while True:
+            self._refresh()
+            counted = self._evidence.tallies(proof.run.trial)
+            enough = sum(tally.requests for tally in counted) >= asked(proof).requests
+            if enough or time.monotonic() > deadline:
+                return counted
+            time.sleep(STEP_SECONDS)
+
+
+def evidence_of(model_id: str, store: EvidenceStore, documents: Documents) -> Sequence[Evidence]:
+    """The proofs of a version with what they say, the oldest first; one whose file is gone is no evidence."""
+    found = []
+    for submitted in store.proofs(model_id):
+        try:
+            found.append(Evidence(submitted, read_proof(documents.document(submitted.digest))))
+        except (ModelUnusable, InvalidInput, InvalidJSON):
+            continue
+    return found
+
+
+def read_proof(body: bytes) -> Proof:
+    """The proof in a `proof.json`; raises `InvalidJSON` or `InvalidInput`."""
+    try:
+        proof = statement_adapter.validate_json(body).predicate
+        asked(proof)
+    except Unreadable as error:
+        place = Fault("/predicate/endpoints", str(error), "base64 of an HdrHistogram (V2)", "something else")
+        raise InvalidInput("This is no proof.", [place]) from error
+    except ValidationError as error:
+        entries = error.errors(include_url=False)
+        if entries[0]["type"] == "json_invalid":
+            raise InvalidJSON(entries[0]["msg"]) from error
+        faults = [
+            Fault(pointer(*entry["loc"]), entry["msg"], entry["msg"], describe(entry["input"]))
+            for entry in entries[:MAX_LISTED]
+        ]
+        raise InvalidInput("This is no proof.", faults, len(entries)) from error
+    return proof

@@ -1,1 +1,0 @@
-"""The SLO file, and how it grades."""

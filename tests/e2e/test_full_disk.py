@@ -1,0 +1,59 @@
+"""A server whose disk is full: it goes on predicting, and with room again it goes on following."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.fakes.small_disk import fill, inside, on_small_disk
+from tests.live import PYTHON, ServerProcess, environment, until
+
+pytestmark = pytest.mark.e2e
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    """One whose data directory is on a disk of 16 MiB, mounted for it alone."""
+    command = (*on_small_disk(tmp_path / "data", "16m"), *PYTHON, "serve")
+    server = ServerProcess(tmp_path, command=command)
+    try:
+        server.wait_until_serving()
+        yield server
+    finally:
+        server.close()
+        print(server.log_file.read_text(encoding="utf-8"))  # noqa: T201 - pytest shows it where a test fails
+
+
+@pytest.mark.proves("R23")
+def test_predictions_go_on_with_a_full_disk(server: ServerProcess, tmp_path: Path) -> None:
+    """A promotion is refused and changes nothing; with room again it is done, and served without a restart."""
+    digit = json.loads((ROOT / "docs" / "tutorial" / "digit.json").read_bytes())
+
+    def served() -> str:
+        answer = server.http.post(f"{server.url}/predict", json=digit)
+        assert answer.status_code == 200
+        return str(answer.json()["model_id"])
+
+    def promote_another() -> Any:  # noqa: ANN401 - a list of JSON
+        program = [sys.executable, "-m", "tests.fakes.small_disk", "promote", str(tmp_path / "data")]
+        done = subprocess.run(
+            [*inside(server.pid), *program],
+            env=environment(tmp_path, PYTHONPATH=str(ROOT)),
+            capture_output=True,
+            check=True,
+        )
+        return json.loads(done.stdout)
+
+    ballast = fill(Path(f"/proc/{server.pid}/root{tmp_path}/data"))
+    assert promote_another() == ["StorageFull", "StorageFull", 2]
+    assert served() == "digits:1"
+    assert server.http.get(f"{server.url}/health").json()["status"] == "healthy"
+    assert server.ready() == 200
+    ballast.unlink()
+    assert promote_another() == ["done", "done", 3]
+    until(lambda: served() == "digits:2", "the new version serves")
+    assert server.stop() == 0

@@ -1,0 +1,187 @@
+"""The gate's table: each step that can fail, its order, and what does not count."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from tests.fakes.evidence import NOW, SERVING, SLO, a_proof, counted, evidence
+from tests.fakes.models import a_manifest, a_version
+
+from seatrial.contracts.gate import GateDecision
+from seatrial.contracts.proof import AnswerCheck, Proof
+from seatrial.server.registry.gate import Evidence, Rules, examine
+from seatrial.server.registry.model import Stage
+
+MANIFEST = a_manifest(name="digits", classes=(0, 1))
+CHAMPION = a_version(a_manifest(name="digits", classes=(0, 1), artifact=b"first"), 1)
+SECOND = a_version(MANIFEST, 2, Stage.STAGING)
+RULES = Rules(SLO, "the text")
+PROVEN = {
+    need: evidence(need, SECOND, CHAMPION if need == "bench" else None)
+    for need in ("load.smoke", "load.high", "golden", "bench")
+}
+
+
+def ask(
+    *changed: Evidence, without: str = "", rules: Rules = RULES, to: Stage = Stage.PRODUCTION, now: float = NOW + 60
+) -> GateDecision:
+    """What the gate says where all is proven, but for what is changed or left out."""
+    found = [item for need, item in PROVEN.items() if need != without]
+    return examine(SECOND, to, CHAMPION if to is Stage.PRODUCTION else None, rules, [*found, *changed], now, SERVING)
+
+
+def remade(need: str, proof: Proof) -> Evidence:
+    """Evidence whose proof says something else."""
+    return replace(PROVEN[need], proof=proof)
+
+
+def test_all_that_is_proven_passes() -> None:
+    """For both stages; every line holds, and none is left out."""
+    staging, production = ask(to=Stage.STAGING), ask()
+
+    assert (staging.allowed, staging.needs, staging.command) == (True, ("load.smoke", "golden"), "")
+    assert (production.allowed, production.needs) == (True, ("load.high", "golden", "bench"))
+    assert {line.holds for line in production.checks} == {True}
+    assert [line.step for line in production.checks if line.need == "bench"] == [
+        "evidence", "trial and counts", "model digest", "serving config digest", "SLO digest", "fresh", "run valid",
+        "asked of it", "critical objectives", "score", "champion", "versus champion", "versus champion",
+    ]  # fmt: skip
+    assert [proof.need for proof in production.proofs] == ["load.high", "golden", "bench"]
+
+
+HIGH, GOLDEN, BENCH = (PROVEN[need].proof for need in ("load.high", "golden", "bench"))
+
+
+def with_run(need: str, **changes: object) -> Evidence:
+    proof = PROVEN[need].proof
+    return remade(need, replace(proof, run=replace(proof.run, **changes)))  # type: ignore[arg-type]
+
+
+def with_counts(need: str, **changes: object) -> Evidence:
+    item = PROVEN[need]
+    tallies = tuple(replace(tally, **changes) for tally in item.submitted.counted)  # type: ignore[arg-type]
+    return replace(item, submitted=replace(item.submitted, counted=tallies))
+
+
+def wrong_answers() -> Evidence:
+    bad = AnswerCheck(model_id="digits:2", check="one by one", cases=60, right=59, worst=1, tolerance=0.1)
+    return remade("golden", replace(GOLDEN, answers=(bad,)))
+
+
+@pytest.mark.parametrize(
+    ("need", "step", "found"),
+    [
+        ("load.high", "evidence", lambda: ask(without="load.high")),
+        ("golden", "evidence", lambda: ask(without="golden")),
+        ("load.high", "trial and counts", lambda: ask(with_counts("load.high", requests=0))),
+        ("load.high", "model digest", lambda: ask(with_run("load.high", subjects=()))),
+        (
+            "golden",
+            "serving config digest",
+            lambda: ask(with_run("golden", subjects=(replace(GOLDEN.run.subjects[0], serving_config_digest="x"),))),
+        ),
+        ("bench", "SLO digest", lambda: ask(remade("bench", replace(BENCH, slo=replace(SLO, digest="sha256:lax"))))),
+        ("load.high", "fresh", lambda: ask(now=NOW + 24 * 3600 + 1)),
+        (
+            "load.high",
+            "run valid",
+            lambda: ask(with_run("load.high", generator=replace(HIGH.run.generator, cpu=0.99))),
+        ),
+        ("load.high", "asked of it", lambda: ask(with_counts("load.high", model_id="digits:1"))),
+        ("load.high", "load of the plan", lambda: ask(with_run("load.high", users=99))),
+        ("load.high", "load of the plan", lambda: ask(with_run("load.high", classes=("MNISTAPIUser",)))),
+        ("load.high", "load of the plan", lambda: ask(with_run("load.high", duration_s=59.0))),
+        ("load.high", "load of the plan", lambda: ask(with_counts("load.high", last=HIGH.run.started + 40))),
+        ("load.high", "load of the plan", lambda: ask(with_counts("load.high", requests=3000))),
+        ("golden", "critical objectives", lambda: ask(wrong_answers())),
+        ("golden", "critical objectives", lambda: ask(remade("golden", replace(GOLDEN, answers=())))),
+        ("bench", "champion", lambda: ask(with_run("bench", subjects=BENCH.run.subjects[:1]))),
+        ("bench", "versus champion", lambda: ask(remade("bench", replace(BENCH, blocks=())))),
+        ("bench", "versus champion", lambda: ask(evidence("bench", SECOND, CHAMPION, ratio=1.25))),
+    ],
+)
+def test_a_step_that_fails(need: str, step: str, found: Callable[[], GateDecision]) -> None:
+    """The proof's lines end there, the others are told all the same, and the promotion is refused."""
+    decision = found()
+    first = decision.refused[0]
+
+    assert not decision.allowed
+    assert (first.need, first.step) == (need, step)
+    assert [line for line in decision.checks if line.need == need][-1].step == step
+    assert (decision.checks[-1].step, decision.checks[-1].holds) == ("complete", False)
+    assert decision.command.startswith("seatrial trial prove --model digits:2")
+
+
+def test_the_command_names_the_plan_that_is_missing() -> None:
+    """So that whoever is refused knows what to run."""
+    assert ask(without="load.high").command == "seatrial trial prove --model digits:2 --plan high --submit"
+    assert ask(without="bench").command == "seatrial trial prove --model digits:2 --submit"
+
+
+def test_a_limit_that_is_not_held_stops_it() -> None:
+    """Critical ones by their name, others by the score."""
+    objectives = tuple(
+        replace(item, target="<= 1", acceptable="<= 2") if (item.sli, item.plan) == ("p95_ms", "high") else item
+        for item in SLO.document.objective
+    )
+    strict = replace(SLO, document=replace(SLO.document, objective=objectives))
+    line = ask(rules=replace(RULES, slo=strict)).refused[0]
+
+    assert (line.need, line.step, line.received) == ("load.high", "critical objectives", "p95_ms of all is poor")
+
+
+def test_the_servers_own_clock_has_a_say() -> None:
+    """Pairs in a proof that look equal, where the server measured the candidate to be slower: not equal."""
+    honest = evidence("bench", SECOND, CHAMPION, ratio=1.25)
+    forged = replace(honest, proof=a_proof("bench", SECOND, CHAMPION))
+    line = ask(forged).refused[0]
+
+    assert (line.step, line.received.endswith("by the server's own clock 1.250")) == ("versus champion", True), (
+        line.received
+    )
+
+
+def test_of_each_need_the_last_proof_counts() -> None:
+    """A later failure is not hidden by an earlier pass, nor an earlier one by a later pass."""
+    failed = wrong_answers()
+
+    assert not ask(failed).allowed
+    assert ask(failed, PROVEN["golden"]).allowed
+
+
+def test_without_a_champion_there_is_nothing_to_be_slower_than() -> None:
+    """The first version of a name."""
+    found = [item for need, item in PROVEN.items() if need != "bench"]
+    alone = examine(SECOND, Stage.PRODUCTION, None, RULES, [*found, evidence("bench", SECOND)], NOW, SERVING)
+
+    assert alone.allowed
+    assert "versus champion" not in {line.step for line in alone.checks}
+
+
+def test_how_it_is_served_is_compared_where_it_is_loaded() -> None:
+    """A version that no worker holds has no serving configuration to differ from."""
+    decision = examine(SECOND, Stage.STAGING, None, RULES, list(PROVEN.values()), NOW)
+
+    assert decision.allowed
+    assert "serving config digest" not in {line.step for line in decision.checks}
+
+
+def test_a_gate_that_is_off_asks_for_nothing() -> None:
+    """And one that only warns says what is missing, for the ledger."""
+    off = examine(SECOND, Stage.PRODUCTION, CHAMPION, replace(RULES, mode="off"), [], NOW)
+    warn = examine(SECOND, Stage.PRODUCTION, CHAMPION, replace(RULES, mode="warn"), [], NOW)
+
+    assert (off.allowed, off.checks, off.mode) == (True, (), "off")
+    assert (warn.allowed, warn.mode, len(warn.refused)) == (False, "warn", 4)
+
+
+def test_a_stage_for_which_nothing_is_stated_needs_nothing() -> None:
+    """An SLO file may leave one out."""
+    free = replace(RULES, slo=replace(SLO, document=replace(SLO.document, promotion={})))
+
+    assert examine(SECOND, Stage.PRODUCTION, CHAMPION, free, [], NOW).allowed
+
+
+def test_counts_of_a_proof_agree_with_themselves() -> None:
+    """What these tests take for a server's counts has as many requests as the proof."""
+    assert sum(tally.requests for tally in counted(BENCH, SECOND, CHAMPION)) == 1800 + 40 * 60

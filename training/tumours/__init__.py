@@ -1,0 +1,1 @@
+"""Makes the model of docs/how-to/from-xgboost.md."""
