@@ -82,7 +82,7 @@ def _headers(error: Exception) -> Headers:
             headers["WWW-Authenticate"] = 'Bearer realm="seatrial"'
         case errors.Forbidden():
             headers["WWW-Authenticate"] = f'Bearer realm="seatrial", error="insufficient_scope", scope="{error.scope}"'
-        case errors.BodyTooLarge():
+        case errors.BodyTooLarge() | errors.StorageFull():  # a body may still be coming
             headers["Connection"] = "close"
         case errors.UnsupportedMediaType():
             headers.update(error.accepted)
@@ -92,7 +92,7 @@ def _headers(error: Exception) -> Headers:
             headers["Retry-After"] = str(error.seconds)
         case errors.NotReady():
             headers["Retry-After"] = "1"
-        case errors.StorageUnavailable() if not isinstance(error, errors.StorageFull):
+        case errors.StorageUnavailable():
             headers["Retry-After"] = "2"
     return headers
 

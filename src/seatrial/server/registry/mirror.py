@@ -42,6 +42,7 @@ class Mirror:
         self._clock = clock
         self._view = View()
         self._head: Head | None = None
+        self._newest: Head | None = None
         self._seen = clock()
         self.fault = ""
 
@@ -50,6 +51,11 @@ class Mirror:
         """For everybody: `ok`, or `unavailable`. The fault, which may name hosts, is for the log."""
         old = self._clock() - self._seen > OLD_SECONDS
         return LOST if self.fault or old or self._head is None else WELL
+
+    @property
+    def entries(self) -> tuple[int, int]:
+        """The last entry of the ledger that is followed here, and the last one that was seen: not the same, it lags."""
+        return self._head.number if self._head else 0, self._newest.number if self._newest else 0
 
     @property
     def view(self) -> View:
@@ -63,6 +69,7 @@ class Mirror:
         """
         try:
             head, trials = self._source.head(), self._open_trials()
+            self._newest = head
             changed = head != self._head or {trial.trial_id for trial in trials} != self._view.trials.keys()
             view = View(self._source.versions(), trials) if changed else None
             self._seen, self.fault = self._clock(), ""

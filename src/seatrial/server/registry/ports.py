@@ -108,7 +108,7 @@ class Draft(Protocol):
     size: int
 
     def write(self, block: bytes) -> None:
-        """Append some bytes; raises `OSError` where they cannot be kept."""
+        """Append some bytes; raises `StorageUnavailable` where they cannot be kept."""
 
     @property
     def digest(self) -> str:
@@ -119,7 +119,7 @@ class Draft(Protocol):
 
 
 class Store(Artifacts, Protocol):
-    """The files of versions, to add to. Each call raises `OSError` where it cannot be carried out."""
+    """The files of versions, to add to. Each call raises `StorageUnavailable` where it cannot be carried out."""
 
     def draft(self) -> AbstractContextManager[Draft]:
         """A new draft, empty."""

@@ -95,7 +95,7 @@ class Registrar:
 
         Raises:
             UnsupportedMediaType, ModelRefused, TooManyVersions: it is not taken.
-            StorageUnavailable, OSError: it cannot be kept.
+            StorageUnavailable: it cannot be kept.
         """
         self._check_room(wish.name)
         with draft.reader() as file:

@@ -72,9 +72,10 @@ class ContentStore:
     def draft(self) -> Iterator[FileDraft]:
         """See `Store.draft`."""
         staging = self._folder / STAGING
-        for folder in (self._folder, staging):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = FileDraft(staging / f"{os.getpid()}.{secrets.token_hex(8)}")
+        with file_faults():
+            for folder in (self._folder, staging):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            draft = FileDraft(staging / f"{os.getpid()}.{secrets.token_hex(8)}")
         try:
             yield draft
         finally:

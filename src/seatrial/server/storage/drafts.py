@@ -2,8 +2,11 @@
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from seatrial.server.storage.faults import file_faults
 
 
 class FileDraft:
@@ -21,7 +24,8 @@ class FileDraft:
 
     def write(self, block: bytes) -> None:
         """See `Draft.write`."""
-        self._file.write(block)
+        with file_faults():
+            self._file.write(block)
         self._hash.update(block)
         self.size += len(block)
 
@@ -32,8 +36,9 @@ class FileDraft:
 
     def reader(self) -> BinaryIO:
         """See `Draft.reader`."""
-        self._file.flush()
-        return self._path.open("rb")
+        with file_faults():
+            self._file.flush()
+            return self._path.open("rb")
 
     def move(self, path: Path) -> None:
         """Bring it to disk, then to its place in the same file system."""
@@ -43,7 +48,6 @@ class FileDraft:
 
     def discard(self) -> None:
         """Remove it, unless it was moved."""
-        try:
-            self._file.close()  # which may find the disk full
-        finally:
-            self._path.unlink(missing_ok=True)
+        with suppress(OSError):  # what is still to be written may find the disk full
+            self._file.close()
+        self._path.unlink(missing_ok=True)
