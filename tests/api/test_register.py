@@ -338,9 +338,11 @@ def test_a_lost_database_is_told(tmp_path: Path) -> None:
     """503, without its address; the draft is gone."""
     with serving(tmp_path, ledger=LostRegistry(), inspector=SureInspector()) as client:
         sender = Sender(client, tmp_path)
-        answer = problem(sender.send(content=b"file"), 503, "database-unavailable")
+        answer = problem(sender.send(content=b"file"), 503, "storage-unavailable")
 
-    assert answer["detail"] == "The database cannot be used now; nothing was changed."
+    assert (
+        answer["detail"] == "The server's database or disk cannot be used now. Nothing was changed; predictions go on."
+    )
     assert sender.staged() == []
 
 

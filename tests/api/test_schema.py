@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from tests.inputs import BLANK, DENVER
-from tests.live import server_process
+from tests.live import ServerProcess, server_process
 
 DESCRIBED = [status_code_conformance, content_type_conformance, response_schema_conformance]
 CHECKS = [not_a_server_error, *DESCRIBED]
@@ -29,9 +29,19 @@ OPERATIONS = [
     ("POST", "/models"),
     ("GET", "/models/{model_id}"),
     ("GET", "/models/{model_id}/golden"),
+    ("POST", "/models/{model_id}/trials"),
+    ("POST", "/models/{model_id}/proofs"),
+    ("GET", "/models/{model_id}/proofs"),
+    ("GET", "/models/{model_id}/gate"),
+    ("POST", "/models/{model_id}/promote"),
+    ("POST", "/models/{model_name}/rollback"),
+    ("GET", "/models/{model_name}/history"),
     ("POST", "/predict"),
     ("POST", "/predict/batch"),
 ]
+PLACES = {"model_id": "digits:1", "model_name": "digits"}
+QUERIES = {"/models": {"name": "it"}, "/models/{model_id}/promote": {"new_stage": "production"}}
+BODIES = {"/predict": {"data": DENVER}, "/predict/batch": {"data": [DENVER]}, "/models/{model_id}/proofs": {}}
 Schema = Any
 """What Schemathesis makes of a schema; its class is of its own."""
 
@@ -47,10 +57,23 @@ bounded = settings(
 
 
 @pytest.fixture(scope="module")
-def schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The schema of a server process, whose predictions the lane answers."""
-    with server_process(tmp_path_factory.mktemp("server")) as server:
-        yield schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server process, whose predictions the lane answers."""
+    with server_process(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def schema(server: ServerProcess) -> Schema:
+    """The schema that it tells."""
+    return schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+
+
+@pytest.fixture(scope="module")
+def operator(server: ServerProcess) -> dict[str, str]:
+    """The header of who may write; the gate stands in the way of whatever they try."""
+    token = (server.folder / "data" / "admin.token").read_text(encoding="ascii").strip()
+    return {"Authorization": f"Bearer {token}"}
 
 
 def test_every_operation_is_asked(schema: Schema) -> None:
@@ -70,6 +93,7 @@ def test_every_operation_is_asked(schema: Schema) -> None:
 )
 def test_every_answer_is_one_that_the_schema_describes(
     schema: Schema,
+    operator: dict[str, str],
     method: str,
     path: str,
     mode: GenerationMode,
@@ -81,7 +105,7 @@ def test_every_answer_is_one_that_the_schema_describes(
     @given(st.data())
     def ask(data: st.DataObject) -> None:
         case = data.draw(operation.as_strategy(generation_mode=mode))
-        case.call_and_validate(checks=CHECKS)
+        case.call_and_validate(checks=CHECKS, headers=operator if path.startswith("/models") else None)
 
     ask()
 
@@ -111,11 +135,10 @@ def test_every_refusal_by_a_header_is_described(
     """What a header can do to a request is in the schema too."""
     operation = schema[path][method]
     case = operation.Case(
-        path_parameters={"model_id": "digits:1"} if "{" in path else {},
-        body={"data": [DENVER] if path.endswith("batch") else DENVER}
-        if method == "POST"
-        else schemathesis.core.NOT_SET,
-        media_type="application/json" if method == "POST" else None,
+        path_parameters={name: value for name, value in PLACES.items() if f"{{{name}}}" in path},
+        query=QUERIES.get(path, {}) if method == "POST" else {},
+        body=BODIES.get(path, schemathesis.core.NOT_SET) if method == "POST" else schemathesis.core.NOT_SET,
+        media_type="application/json" if method == "POST" and path in BODIES else None,
     )
     case.validate_response(case.call(headers=headers, allow_redirects=False), checks=DESCRIBED)
 
