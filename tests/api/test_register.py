@@ -3,20 +3,18 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message
+from tests.fakes.inspector import SureInspector
 from tests.fakes.models import digest_of
 from tests.fakes.onnx_models import answers, forest, linear, softmax
 from tests.fakes.registry import MemoryRegistry
 from tests.inprocess import caller, converse, faults, problem, serving
 
-from seatrial.contracts.golden import Golden, GoldenCase
-from seatrial.contracts.manifest import InputSpec, Manifest, OutputSpec
 from seatrial.server.core.errors import StorageUnavailable
-from seatrial.server.registry.candidate import Candidate, Inspected
 from seatrial.server.registry.ledger import Note
 from seatrial.server.registry.model import ModelVersion
 from seatrial.server.registry.ports import MakeVersion
@@ -45,25 +43,6 @@ class Sender(NamedTuple):
     def staged(self) -> list[Path]:
         """What lies in the staging folder."""
         return list((self.data / "artifacts" / "staging").iterdir())
-
-
-class SureInspector:
-    """Implements `registry.ports.Inspector`: every file is the same regression; `seen` holds their contents."""
-
-    def __init__(self) -> None:
-        self.seen: list[bytes] = []
-
-    def inspect(self, file: BinaryIO, candidate: Candidate) -> Inspected:
-        """See `Inspector.inspect`."""
-        self.seen.append(file.read())
-        manifest = Manifest(
-            name=candidate.name,
-            task="regression",
-            inputs=(InputSpec(name="x", dtype="float32"),),
-            output=OutputSpec(name="y"),
-            digest=candidate.digest,
-        )
-        return Inspected(manifest, Golden(cases=(GoldenCase(input={"x": 1}, output=(1.0,)),), tolerance=0.0))
 
 
 @pytest.fixture(scope="module")

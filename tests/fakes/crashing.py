@@ -16,11 +16,13 @@ from types import FrameType
 from typing import Any
 
 from sqlalchemy import Engine, event
+from tests.fakes.inspector import SureInspector
 from tests.fakes.models import a_manifest, a_version
 
 from seatrial.server.registry.ledger import Note
 from seatrial.server.registry.lifecycle import archive, promote
 from seatrial.server.registry.model import Stage
+from seatrial.server.services.register import Registrar, Wish
 from seatrial.server.storage.artifacts import ContentStore
 from seatrial.server.storage.database import open_database
 from seatrial.server.storage.registry import SqlRegistry
@@ -82,11 +84,16 @@ def put(told: Connection, fatal: int, folder: str, content: bytes) -> None:
         store.put(content)
 
 
-def add(told: Connection, fatal: int, url: str, number: int) -> None:
-    """Register a version, in dev."""
+def register(told: Connection, fatal: int, url: str, folder: str, content: bytes) -> None:
+    """Register a file: keep it, and name it, in dev."""
     engine = open_database(url)
-    statements(engine, Steps(told, fatal))
-    SqlRegistry(engine).add(a_version(a_manifest(), number, Stage.DEV), NOTE)
+    step = Steps(told, fatal)
+    store = ContentStore(Path(folder))
+    registrar = Registrar(SqlRegistry(engine), store, SureInspector(), 1000)
+    statements(engine, step)
+    with files(step), store.draft() as draft:
+        draft.write(content)
+        registrar.register(draft, Wish("echo", NOTE))
 
 
 def change(told: Connection, fatal: int, url: str) -> None:

@@ -4,7 +4,7 @@ import os
 import random
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 
@@ -82,22 +82,22 @@ def test_a_promotion_is_done_or_not(registry: SqlRegistry, database_url: str, tm
 
 @pytest.mark.proves("R21")
 def test_a_registration_is_done_or_not(registry: SqlRegistry, database_url: str, tmp_path: Path) -> None:
-    """Killed at each of its steps: the version is there with its entry, or neither; then it works."""
-    seen = []
+    """Killed at each of its steps: the version is there with its files and its entry, or none; then it works."""
+    folder, seen = tmp_path / "artifacts", []
+    store = ContentStore(folder)
     for step in count(1):
-        number, before = 10 + step, len(registry.history())
-        steps, died = crashing.die(crashing.add, step, database_url, number)
+        content, before = f"model {step}\n".encode() * 100, len(registry.history())
+        steps, died = crashing.die(crashing.register, step, database_url, str(folder), content)
         require_whole(database_url, tmp_path)
-        there = number in stages(registry)
-        assert len(registry.history()) - before == there, steps
-        with suppress(ValueError):
-            registry.add(a_version(a_manifest(), number, Stage.DEV), NOTE)
-        assert len(registry.history()) == before + 1
-        seen.append(there)
+        new = [version for version in registry.versions() if version.manifest.digest == digest_of(content)]
+        assert len(registry.history()) - before == len(new), steps
+        assert [store.model(version.manifest.digest) for version in new] == [content] * len(new)
+        assert [len(store.golden(version.golden).cases) for version in new] == [1] * len(new)
+        seen.append(bool(new))
         if not died:
             break
 
-    assert len(seen) > 8
+    assert len(seen) > 20
     assert seen == sorted(seen)
     assert set(seen[:-1]) == {False, True}
 
