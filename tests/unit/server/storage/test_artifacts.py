@@ -245,7 +245,7 @@ def test_a_draft_of_which_the_disk_has_no_room_is_gone(tmp_path: Path, monkeypat
     monkeypatch.setattr(os, "fsync", full)
     with store.draft() as draft:
         draft.write(b"abc")
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(StorageFull, match="No space left"):
             store.adopt(draft)
 
     assert files(tmp_path) == []
