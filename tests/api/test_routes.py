@@ -125,7 +125,10 @@ def test_live_and_ready_say_so(client: TestClient) -> None:
     live, ready = client.get("/health/live"), client.get("/health/ready")
 
     assert (live.status_code, live.json()) == (200, {"status": "alive"})
-    assert (ready.status_code, ready.json()) == (200, {"status": "ready", "models": dict.fromkeys(MODELS, "ready")})
+    assert (ready.status_code, ready.json()) == (
+        200,
+        {"status": "ready", "models": dict.fromkeys(MODELS, "ready"), "ledger": {"follows": 2, "newest": 2}},
+    )
 
 
 def test_the_uptime_moves(client: TestClient) -> None:

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from tests.fakes.small_disk import fill, inside, on_small_disk
+from tests.inprocess import problem
 from tests.live import PYTHON, ServerProcess, environment, until
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
+MODEL = ROOT / "docs" / "how-to" / "from-scikit-learn" / "model.onnx"
 
 
 @pytest.fixture
@@ -48,12 +51,20 @@ def test_predictions_go_on_with_a_full_disk(server: ServerProcess, tmp_path: Pat
         )
         return json.loads(done.stdout)
 
+    def register() -> httpx2.Response:
+        token = Path(f"/proc/{server.pid}/root{tmp_path}/data/admin.token").read_text(encoding="ascii").strip()
+        headers = {"Authorization": f"Bearer {token}"}
+        return server.http.post(f"{server.url}/models?name=again", content=MODEL.read_bytes(), headers=headers)
+
     ballast = fill(Path(f"/proc/{server.pid}/root{tmp_path}/data"))
     assert promote_another() == ["StorageFull", "StorageFull", 2]
+    told = problem(register(), 507, "storage-full")
+    assert told["detail"].startswith("There is no room left where the server keeps its state.")
     assert served() == "digits:1"
     assert server.http.get(f"{server.url}/health").json()["status"] == "healthy"
     assert server.ready() == 200
     ballast.unlink()
-    assert promote_another() == ["done", "done", 3]
+    assert register().status_code == 201
+    assert promote_another() == ["done", "done", 4]
     until(lambda: served() == "digits:2", "the new version serves")
     assert server.stop() == 0

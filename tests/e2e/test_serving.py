@@ -55,6 +55,7 @@ def test_the_server_is_ready(http: httpx2.Client) -> None:
     assert http.get("/health/ready").json() == {
         "status": "ready",
         "models": {"digits:1": "ready", "geoclimate:1": "ready"},
+        "ledger": {"follows": 2, "newest": 2},
     }
     assert http.get("/health").json()["status"] == "healthy"
 

@@ -171,7 +171,7 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
                 seatrial.__version__,
                 lambda: follower.mirror.state if follower else None,
             ),
-            ready=partial(ready, registry, pool, lifecycle),
+            ready=partial(ready, registry, pool, lifecycle, lambda: follower.mirror.entries if follower else None),
         )
     )
     app.include_router(_gate(settings, guard, database, ledger, pool, look, load))

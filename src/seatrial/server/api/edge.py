@@ -106,7 +106,7 @@ class Edge:
         except Exception as error:  # noqa: BLE001 - FastAPI has answered 500, and raises for the server's log: ours
             failure = error
         route = getattr(scope.get("route"), "path", UNMATCHED)
-        self._journal.note(exchange, route, status, state.get("refused"), failure)
+        self._journal.note(exchange, route, status, state.get("refused"), failure or state.get("cause"))
 
     def _under_trial(self, scope: Scope, exchange: Exchange, route: str, status: int) -> None:
         """Count an answer that belongs to a trial."""

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from structlog.typing import FilteringBoundLogger
 
 from seatrial.server.core.clock import Monotonic
-from seatrial.server.core.errors import DeadlineExceeded
+from seatrial.server.core.errors import Busy, DeadlineExceeded, NotReady, StorageUnavailable
 from seatrial.server.core.observe import Observer
 
 _ERROR, _SERVER_ERROR = 400, 500
 _SHOWN = 200
+_EXPLAINED = (Busy, DeadlineExceeded, NotReady, StorageUnavailable)
+"""Errors of 5xx whose text says all; of others the stack is logged."""
 
 
 Count = Callable[[str, str, str, int, float], None]
@@ -56,8 +58,9 @@ class Journal:
             request_id=exchange.request_id,
             milliseconds=round(seconds * 1000, 3),
         )
-        if status >= _SERVER_ERROR:
-            unexpected = error is not None and not isinstance(error, DeadlineExceeded)
-            line.error("request_failed", exc_info=error if unexpected else None)
+        if status >= _SERVER_ERROR and isinstance(error, _EXPLAINED):
+            line.error("request_failed", cause=str(error))
+        elif status >= _SERVER_ERROR:
+            line.error("request_failed", exc_info=error)
         else:
             line.info("request_refused")

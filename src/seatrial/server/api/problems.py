@@ -126,6 +126,7 @@ def install(app: FastAPI) -> None:
     """Answer every error of FastAPI's routes as a problem."""
 
     async def seatrial_error(request: Request, error: Exception) -> Response:
+        request.state.cause = error
         return _response(request, *problem_of(error, request.url.path, request.state.request_id))
 
     async def validation_error(request: Request, error: Exception) -> Response:

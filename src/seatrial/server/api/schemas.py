@@ -150,11 +150,19 @@ class LiveView(_Answer):
     status: Literal["alive"]
 
 
+class FollowedView(_Answer):
+    """Entries of the ledger, by their numbers."""
+
+    follows: int = Field(description="The last one that this worker follows.")
+    newest: int = Field(description="The last one that it has seen; where that is another, it lags.")
+
+
 class ReadyView(_Answer):
     """Every production model is loaded, warmed and verified."""
 
     status: Literal["ready"]
     models: dict[str, str]
+    ledger: FollowedView | None
 
 
 class ChecksView(_Answer):

@@ -51,8 +51,13 @@ def health(
     }
 
 
-def ready(registry: Registry, pool: Pool, lifecycle: Lifecycle) -> dict[str, Any]:
+def ready(
+    registry: Registry, pool: Pool, lifecycle: Lifecycle, entries: Callable[[], tuple[int, int] | None] = lambda: None
+) -> dict[str, Any]:
     """Whether to send traffic here: each name in production is served, if only by the version before.
+
+    `entries`: the last entry of the ledger that this worker follows, and the last one that it has seen. A worker that
+    lags says so, and is ready all the same: it answers, as it did a moment ago.
 
     Raises:
         NotReady: the server is stopping, there is no production model, or one is served by nothing.
@@ -68,7 +73,12 @@ def ready(registry: Registry, pool: Pool, lifecycle: Lifecycle) -> dict[str, Any
     }
     if missing or not models:
         raise NotReady(missing or {"models": "no model is in production"})
-    return {"status": "ready", "models": models}
+    found = entries()
+    return {
+        "status": "ready",
+        "models": models,
+        "ledger": {"follows": found[0], "newest": found[1]} if found else None,
+    }
 
 
 def production_models(registry: Registry, pool: Pool) -> dict[str, str]:

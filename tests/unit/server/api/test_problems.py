@@ -124,7 +124,7 @@ def test_faults_go_with_an_invalid_input() -> None:
     ("kind", "status", "slug", "headers"),
     [
         (errors.StorageUnavailable, 503, "storage-unavailable", {"Retry-After": "2"}),
-        (errors.StorageFull, 507, "storage-full", {}),
+        (errors.StorageFull, 507, "storage-full", {"Connection": "close"}),
     ],
 )
 def test_what_stands_in_the_way_of_keeping_is_for_the_log(

@@ -55,6 +55,19 @@ def test_it_follows_the_source() -> None:
         mirror.get("nobody:1")
 
 
+def test_a_copy_that_lags_says_so() -> None:
+    """While what is new is being prepared, and where that fails."""
+    source = Source([a_version(a_manifest())])
+    mirror = Mirror(source, ManualClock())
+    mirror.refresh(lambda _: None)
+    source.add(a_version(a_manifest(name="other")), NOTE)
+    seen: list[tuple[int, int]] = []
+
+    mirror.refresh(lambda _: seen.append(mirror.entries))
+
+    assert (seen, mirror.entries) == ([(1, 2)], (2, 2))
+
+
 def test_it_stays_what_it_was_while_the_source_is_gone() -> None:
     """And says why; once it is back, so is the copy."""
     source = Source([a_version(a_manifest())])

@@ -48,7 +48,9 @@ def test_a_server_with_all_its_models_is_healthy_and_ready() -> None:
         "models": {"a:1": "ready", "b:1": "ready"},
         "checks": {"database": "not configured", "cache": "not configured"},
     }
-    assert ready(registry, pool, lifecycle) == {"status": "ready", "models": {"a:1": "ready", "b:1": "ready"}}
+    served = {"status": "ready", "models": {"a:1": "ready", "b:1": "ready"}}
+    assert ready(registry, pool, lifecycle) == {**served, "ledger": None}
+    assert ready(registry, pool, lifecycle, lambda: (3, 4)) == {**served, "ledger": {"follows": 3, "newest": 4}}
 
 
 def test_a_server_without_one_of_its_models_is_degraded_and_not_ready() -> None:
