@@ -14,10 +14,11 @@ from tests.fakes.onnx_models import answers, forest, linear, softmax
 from tests.fakes.registry import MemoryRegistry
 from tests.inprocess import caller, converse, faults, problem, serving
 
-from seatrial.server.core.errors import StorageUnavailable
+from seatrial.server.core.errors import StorageFull, StorageUnavailable
 from seatrial.server.registry.ledger import Note
 from seatrial.server.registry.model import ModelVersion
 from seatrial.server.registry.ports import MakeVersion
+from seatrial.server.storage.artifacts import ContentStore
 
 LINEAR: bytes = linear().SerializeToString()
 NO_NUMBER = "Input should be a valid number, unable to parse string as a number"
@@ -319,10 +320,25 @@ def test_a_lost_database_is_told(tmp_path: Path) -> None:
         sender = Sender(client, tmp_path)
         answer = problem(sender.send(content=b"file"), 503, "storage-unavailable")
 
-    assert (
-        answer["detail"] == "The server's database or disk cannot be used now. Nothing was changed; predictions go on."
-    )
+    assert "db.internal" not in answer["detail"]
     assert sender.staged() == []
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """507, where the file is to be brought to disk; nothing of it is left, and the ledger knows nothing of it."""
+    ledger = MemoryRegistry()
+    with serving(tmp_path, ledger=ledger, inspector=SureInspector()) as client:
+        sender = Sender(client, tmp_path)
+        monkeypatch.setattr(ContentStore, "adopt", _full)
+        problem(sender.send(content=b"file"), 507, "storage-full")
+
+    assert sender.staged() == []
+    assert ledger.history() == []
+
+
+def _full(store: ContentStore, draft: object) -> str:
+    del store, draft
+    raise StorageFull("no room")
 
 
 def test_a_classifier_says_its_classes(real: Sender) -> None:

@@ -21,6 +21,7 @@ _TEXTS = {
     500: "The server or the model failed; the log has the request id.",
     503: "Not now: not ready (`reasons` says why), too much to do, or without its database; the detail says which.",
     504: "The deadline passed; the detail names the phase.",
+    507: "There is no room to keep it; nothing was changed.",
 }
 
 TAGS = [

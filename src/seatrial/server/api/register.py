@@ -56,7 +56,7 @@ def register_routes(
         status_code=201,
         response_model=ModelView,
         response_description="The new version; `Location` says where it is.",
-        responses=problems(400, 401, 403, 409, 413, 415, 422, 500, 503, 504),
+        responses=problems(400, 401, 403, 409, 413, 415, 422, 500, 503, 504, 507),
         openapi_extra={"requestBody": BODY},
     )
     async def register(
