@@ -1,7 +1,11 @@
 """Schemathesis asks a live server whatever /openapi.json allows and forbids; every answer must be one it describes."""
 
+import json
 from collections.abc import Iterator
-from typing import Any
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 import schemathesis
@@ -17,6 +21,14 @@ from schemathesis.specs.openapi.checks import (
 from tests.inputs import BLANK, DENVER
 from tests.live import ServerProcess, server_process
 
+from seatrial.grading.spec import read_slo
+from seatrial.server.registry.ledger import Note
+from seatrial.server.registry.model import Stage
+from seatrial.server.storage.opening import open_registry
+from seatrial.trials import verbs
+from seatrial.trials.core.target import Target
+from seatrial.trials.gate.keeper import begin_trial
+
 DESCRIBED = [status_code_conformance, content_type_conformance, response_schema_conformance]
 CHECKS = [not_a_server_error, *DESCRIBED]
 OPERATIONS = [
@@ -30,8 +42,8 @@ OPERATIONS = [
     ("GET", "/models/{model_id}"),
     ("GET", "/models/{model_id}/golden"),
     ("POST", "/models/{model_id}/trials"),
-    ("POST", "/models/{model_id}/proofs"),
     ("GET", "/models/{model_id}/proofs"),
+    ("POST", "/models/{model_id}/proofs"),
     ("GET", "/models/{model_id}/gate"),
     ("POST", "/models/{model_id}/promote"),
     ("POST", "/models/{model_name}/rollback"),
@@ -39,9 +51,7 @@ OPERATIONS = [
     ("POST", "/predict"),
     ("POST", "/predict/batch"),
 ]
-PLACES = {"model_id": "digits:1", "model_name": "digits"}
-QUERIES = {"/models": {"name": "it"}, "/models/{model_id}/promote": {"new_stage": "production"}}
-BODIES = {"/predict": {"data": DENVER}, "/predict/batch": {"data": [DENVER]}, "/models/{model_id}/proofs": {}}
+SERVED = {"model_id": "digits:1", "model_name": "digits"}
 Schema = Any
 """What Schemathesis makes of a schema; its class is of its own."""
 
@@ -65,15 +75,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="module")
 def schema(server: ServerProcess) -> Schema:
-    """The schema that it tells."""
+    """What the server says of itself."""
     return schemathesis.openapi.from_url(f"{server.url}/openapi.json")
 
 
 @pytest.fixture(scope="module")
 def operator(server: ServerProcess) -> dict[str, str]:
-    """The header of who may write; the gate stands in the way of whatever they try."""
-    token = (server.folder / "data" / "admin.token").read_text(encoding="ascii").strip()
-    return {"Authorization": f"Bearer {token}"}
+    """The credentials of somebody who may do everything."""
+    return {"Authorization": f"Bearer {token_of(server)}"}
+
+
+def token_of(server: ServerProcess) -> str:
+    return (server.folder / "data" / "admin.token").read_text(encoding="ascii").strip()
+
+
+def served(path: str) -> dict[str, str]:
+    """The parameters of a path, of a model that there is."""
+    return {name: value for name, value in SERVED.items() if f"{{{name}}}" in path}
 
 
 def test_every_operation_is_asked(schema: Schema) -> None:
@@ -98,14 +116,19 @@ def test_every_answer_is_one_that_the_schema_describes(
     path: str,
     mode: GenerationMode,
 ) -> None:
-    """No server error; status, content type and body are those that are documented for the route."""
+    """No server error; status, content type and body are those that are documented for the route.
+
+    To the operator, for whatever model, and for one that there is.
+    """
     operation = schema[path][method]
 
     @bounded
     @given(st.data())
     def ask(data: st.DataObject) -> None:
         case = data.draw(operation.as_strategy(generation_mode=mode))
-        case.call_and_validate(checks=CHECKS, headers=operator if path.startswith("/models") else None)
+        if "{" in path and data.draw(st.booleans()):
+            case.path_parameters = served(path)
+        case.call_and_validate(checks=CHECKS, headers=operator)
 
     ask()
 
@@ -135,10 +158,11 @@ def test_every_refusal_by_a_header_is_described(
     """What a header can do to a request is in the schema too."""
     operation = schema[path][method]
     case = operation.Case(
-        path_parameters={name: value for name, value in PLACES.items() if f"{{{name}}}" in path},
-        query=QUERIES.get(path, {}) if method == "POST" else {},
-        body=BODIES.get(path, schemathesis.core.NOT_SET) if method == "POST" else schemathesis.core.NOT_SET,
-        media_type="application/json" if method == "POST" and path in BODIES else None,
+        path_parameters=served(path),
+        body={"data": [DENVER] if path.endswith("batch") else DENVER}
+        if method == "POST"
+        else schemathesis.core.NOT_SET,
+        media_type="application/json" if method == "POST" else None,
     )
     case.validate_response(case.call(headers=headers, allow_redirects=False), checks=DESCRIBED)
 
@@ -157,3 +181,61 @@ def test_every_prediction_is_as_described(schema: Schema, path: str, body: dict[
     """The lane's answers, of both kinds of models, are those of the schema."""
     case = schema[path]["POST"].Case(body=body, media_type="application/json")
     case.call_and_validate(checks=CHECKS)
+
+
+class Fresh(NamedTuple):
+    """A server of its own, on which nobody has tried anything, and whose gate only warns: what is promoted moves."""
+
+    server: ServerProcess
+    schema: Schema
+
+    def answer(self, method: str, path: str, status: int, **parts: Any) -> Any:  # noqa: ANN401 - of Schemathesis
+        """What the operator is answered, which must be as described."""
+        case = self.schema[path][method].Case(**parts)
+        response = case.call_and_validate(checks=CHECKS, headers={"Authorization": f"Bearer {token_of(self.server)}"})
+        assert response.status_code == status
+        return response.json()
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Fresh]:
+    with server_process(tmp_path, "--gate", "warn") as started:
+        yield Fresh(started, schemathesis.openapi.from_url(f"{started.url}/openapi.json"))
+
+
+def test_what_a_version_goes_through_is_as_described(fresh: Fresh) -> None:
+    """A proof that is taken, and refused when it comes again; a promotion, the way back, and the ledger of both."""
+    data, token = fresh.server.folder / "data", token_of(fresh.server)
+    with closing(open_registry(None, data)) as registry:
+        second = replace(registry.get("geoclimate:1"), version=2, stage=Stage.STAGING)
+        registry.add(second, Note("local:test", "new"))
+    version, name = {"model_id": "geoclimate:2"}, {"model_name": "geoclimate"}
+    proof = golden_proof(replace(verbs.find_target(fresh.server.url, token, None), model="geoclimate:2"), data.parent)
+    proofs, handed_in = "/models/{model_id}/proofs", {"body": proof, "media_type": "application/json"}
+
+    taken = fresh.answer("POST", proofs, 201, path_parameters=version, **handed_in)
+    again = fresh.answer("POST", proofs, 409, path_parameters=version, **handed_in)
+    better = {"new_stage": "production", "reason": "[better]"}
+    promoted = fresh.answer("POST", "/models/{model_id}/promote", 200, path_parameters=version, query=better)
+    worse = {"reason": "worse"}
+    back = fresh.answer("POST", "/models/{model_name}/rollback", 200, path_parameters=name, query=worse)
+    history = fresh.answer("GET", "/models/{model_name}/history", 200, path_parameters=name)
+
+    assert (taken["proof"]["need"], taken["proof"]["outcome"]) == ("golden", "pass")
+    assert again["checks"][-1]["step"] == "trial is open"
+    assert fresh.answer("GET", proofs, 200, path_parameters=version) == [taken["proof"]]
+    assert (promoted["gate"]["allowed"], promoted["gate"]["champion"]) == (False, "geoclimate:1")
+    assert (back["model_id"], back["replayed"]["cases"]) == ("geoclimate:1", 100)
+    assert [tuple(entry[key] for key in ("model_id", "action", "to", "why", "gate")) for entry in history[2:]] == [
+        ("geoclimate:1", "promote", "archived", "[better]", "warn"),
+        ("geoclimate:2", "promote", "production", "[better]", "warn"),
+        ("geoclimate:2", "rollback", "staging", "worse", "warn"),
+        ("geoclimate:1", "rollback", "production", "worse", "warn"),
+    ]
+    assert [entry["proofs"] for entry in history[2:]] == [[taken["proof"]], [taken["proof"]], [], []]
+
+
+def golden_proof(target: Target, folder: Path) -> Any:  # noqa: ANN401 - a JSON document
+    """The `proof.json` of its known answers, asked for under a trial."""
+    verbs.golden((target.model,), begin_trial(target), read_slo("default"), folder, lambda _: None)
+    return json.loads((folder / "proof.json").read_bytes())

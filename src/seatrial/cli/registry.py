@@ -303,13 +303,14 @@ def _line(entry: "Entry") -> dict[str, Any]:
 
 
 def _print_table(names: tuple[str, ...], rows: Any) -> None:  # noqa: ANN401 - rows of texts
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     console(width=160).print(table)
 
 

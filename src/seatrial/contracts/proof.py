@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from seatrial.contracts.record import Run
+from seatrial.contracts.record import Count, Run
 from seatrial.contracts.slo import Slo
 
 _strict = ConfigDict(extra="forbid")
@@ -27,7 +27,7 @@ def _scope(endpoint: str, payload: str) -> str:
 class Latency:
     """A distribution of latencies, in milliseconds. `histogram`: an HdrHistogram of microseconds, V2, base64."""
 
-    count: int
+    count: Count
     mean_ms: float
     p50_ms: float
     p90_ms: float
@@ -52,12 +52,12 @@ class Measure:
 
     name: str
     payload: str = ""
-    requests: int
-    failures: int
-    wrong_answers: int
+    requests: Count
+    failures: Count
+    wrong_answers: Count
     rps: float
     goodput_rps: float
-    bytes: int
+    bytes: Count
     measured: Latency | None
     corrected: Latency | None
     warm_up: Latency | None = None
@@ -73,9 +73,9 @@ class Interval:
     """One second of the run (`second` from its start): what was asked in it, as measured. None: nothing was."""
 
     second: int
-    users: int
+    users: Count
     rps: float
-    failures: int
+    failures: Count
     p50_ms: float | None
     p95_ms: float | None
     p99_ms: float | None
@@ -97,7 +97,7 @@ class Failure:
     endpoint: str
     fault: str
     status: int
-    count: int
+    count: Count
     first_second: float
 
 
@@ -144,7 +144,7 @@ class Block:
     side: Side
     pair: Annotated[int, Field(ge=0)]
     endpoint: str
-    failures: Annotated[int, Field(ge=0)]
+    failures: Count
     latency: Latency
     fault: str = ""
 
@@ -155,8 +155,8 @@ class AnswerCheck:
 
     model_id: str
     check: str
-    cases: int
-    right: int
+    cases: Count
+    right: Count
     worst: float
     tolerance: float
     example: str = ""

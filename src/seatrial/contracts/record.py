@@ -8,6 +8,9 @@ from pydantic.dataclasses import dataclass
 
 _strict = ConfigDict(extra="forbid")
 
+Count = Annotated[int, Field(ge=0, le=2**53)]
+"""How many there were; no more than every reader of JSON holds exactly."""
+
 
 @plain(frozen=True, slots=True, kw_only=True)
 class Sample:
@@ -44,7 +47,7 @@ class Beat:
     """The generator at one moment: users that run, and its own load. `cpu` is a share of one core, 0 to 1 a process."""
 
     time: float
-    users: int
+    users: Count
     cpu: float
 
 
@@ -64,8 +67,8 @@ class Generator:
     lag_p99_ms: float | None = None
     cpu: float | None = None
     steal: float | None = None
-    in_time: int | None = None
-    late_starts: int = 0
+    in_time: Count | None = None
+    late_starts: Count = 0
     faults: tuple[str, ...] = ()
 
 
@@ -114,7 +117,7 @@ class Run:
     """
 
     verb: Literal["load", "open", "bench", "golden"]
-    plan: str
+    plan: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
     target: str
     started: float
     ended: float
@@ -122,8 +125,8 @@ class Run:
     generator: Generator
     machine: Machine
     model: str = ""
-    trial: str = ""
-    users: int = 0
+    trial: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
+    users: Count = 0
     spawn_rate: float = 0.0
     classes: tuple[str, ...] = ()
     offered_rps: float | None = None
@@ -132,7 +135,7 @@ class Run:
     beats: tuple[Beat, ...] = ()
     memory: tuple[MemoryReading, ...] = ()
     subjects: tuple[Subject, ...] = ()
-    min_samples: int = 0
+    min_samples: Count = 0
     min_duration_s: float = 0.0
     schema: Literal["seatrial/run/v1"] = "seatrial/run/v1"
 

@@ -41,7 +41,7 @@ class Plan:
     """
 
     schema: Literal["seatrial/plan/v1"]
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
     users: Annotated[int, Field(ge=0, le=100_000)]
     spawn_rate: Annotated[float, Field(gt=0)]
     duration: Annotated[DurationText, AfterValidator(check_duration)]

@@ -60,6 +60,14 @@ def asked(proof: Proof) -> Asked:
     )
 
 
+def require_readable(proof: Proof) -> None:
+    """Raise `Unreadable` unless each histogram is one, and holds something."""
+    for item in (proof.total, *proof.endpoints):
+        _measure(item, None)
+    for block in proof.blocks:
+        _latency(block.latency, _name(block))
+
+
 def contradictions(proof: Proof) -> Iterator[str]:
     """Where counts and histograms of a proof cannot be of one run. Raises `Unreadable` as `regrade` does."""
     whole = [item for item in proof.endpoints if not item.payload]
@@ -80,10 +88,12 @@ def contradictions(proof: Proof) -> Iterator[str]:
         yield f"{proof.total.failures} failures in all, {told} by kind"
 
 
-def _measure(item: Measure, seconds: float) -> Measure:
+def _measure(item: Measure, seconds: float | None) -> Measure:
     """The same measure, with its figures made from its histograms, and the rate of a load from its counts."""
     measured = _latency(item.measured, item.title) if item.measured else None
-    rated = item if not seconds or not measured else replace(item, rps=measured.count / seconds)
+    rated = item
+    if seconds is not None:
+        rated = replace(item, rps=measured.count / seconds if measured and seconds > 0 else 0.0)
     return replace(
         rated,
         measured=measured,
@@ -92,10 +102,10 @@ def _measure(item: Measure, seconds: float) -> Measure:
     )
 
 
-def _seconds(proof: Proof) -> float:
-    """How long the steady state of a load took; 0 of benchmarks, whose spans are not kept."""
+def _seconds(proof: Proof) -> float | None:
+    """How long the steady state of a load took; none of benchmarks, whose spans are not kept."""
     run = proof.run
-    return max(0.0, min(run.ended - run.started, run.duration_s) - proof.warm_up_s) if run.is_load else 0.0
+    return min(run.ended - run.started, run.duration_s) - proof.warm_up_s if run.is_load else None
 
 
 def _steadiness(proof: Proof) -> Steadiness:

@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,11 @@ from typer.testing import CliRunner
 
 import seatrial
 from seatrial.cli.main import CONFIGURATION_ERROR, app
+from seatrial.server.app import prepare
+from seatrial.server.registry.ledger import Note
+from seatrial.server.registry.model import Stage
 from seatrial.server.settings import Settings
+from seatrial.server.storage.opening import open_registry
 
 
 @pytest.fixture(autouse=True)
@@ -169,3 +175,28 @@ def test_a_data_directory_that_is_none_is_explained(tmp_path: Path) -> None:
     assert code == CONFIGURATION_ERROR
     assert "Cannot listen" not in output
     assert str(tmp_path / "file") in output.replace("\n", "")
+
+
+def test_what_stands_in_the_ledger_is_shown_as_it_is(tmp_path: Path) -> None:
+    """Brackets in a reason are no markup, which would end the command with a stack."""
+    prepare(Settings(data_dir=tmp_path))
+    with closing(open_registry(None, tmp_path)) as registry:
+        registry.add(replace(registry.get("digits:1"), version=2, stage=Stage.DEV), Note("[red]", "[/why]"))
+    code, output = run("models", "history", "digits", "--data-dir", str(tmp_path))
+
+    assert code == 0
+    assert "[red]" in output
+    assert "[/why]" in output
+
+
+@pytest.mark.parametrize("arguments", [["serve", "--port", "0"], ["models", "promote", "digits:1", "production"]])
+def test_an_slo_file_that_cannot_be_used_stops_what_needs_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str]
+) -> None:
+    """With the exit code of a wrong configuration, and a text that names it."""
+    prepare(Settings(data_dir=tmp_path))
+    monkeypatch.setenv("SEATRIAL_SLO", "nowhere.toml")
+    code, output = run(*arguments, "--data-dir", str(tmp_path))
+
+    assert code == CONFIGURATION_ERROR
+    assert "nowhere.toml: expected the path of an SLO file" in output

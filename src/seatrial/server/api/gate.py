@@ -17,7 +17,7 @@ from seatrial.server.api.openapi import problems
 from seatrial.server.api.problems import gate_problem
 from seatrial.server.api.schemas import HistoryView, PromotedView, ProofTakenView, RolledBackView
 from seatrial.server.core.clock import Monotonic
-from seatrial.server.core.errors import InvalidInput, UnknownModel
+from seatrial.server.core.errors import InvalidInput
 from seatrial.server.inference.deadline import Deadline
 from seatrial.server.registry.ledger import Entry, Note
 from seatrial.server.registry.model import Stage
@@ -29,7 +29,9 @@ MaybeStage = Annotated[
     Literal["staging", "production"] | None, Query(description="Where to; the next stage if nothing is said.")
 ]
 Reason = Annotated[
-    str, StringConstraints(max_length=500), Query(description="Why; it stands in the ledger, for everybody to read.")
+    str,
+    StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$"),
+    Query(description="Why, on one line; it stands in the ledger, for everybody to read."),
 ]
 
 BODY = {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
@@ -147,12 +149,9 @@ def gate_routes(
     )
     def history(model_name: str) -> Any:  # noqa: ANN401 - the same
         """The ledger of a model: every change of a stage, who made it, why, and on what proofs."""
-        found = promotion.history(model_name)
-        if not found:
-            raise UnknownModel(f"There is no model '{model_name[:100]}'.")
         return [
             {**_change(entry), **_sealed(entry), "proofs": decision.proofs if decision else ()}
-            for entry, decision in found
+            for entry, decision in promotion.history(model_name)
         ]
 
     return router

@@ -18,6 +18,8 @@ LEAST_OF_RATE = 0.5
 LEAST_ASKED = 0.05
 """The share of a run's requests that the candidate itself must have answered."""
 MOST_SHOWN = 3
+MOST_TEXT = 600
+"""Characters of a proof's own text that a line repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,4 +254,4 @@ def _told(faults: Sequence[str]) -> str:
 
 
 def _line(need: str, step: str, holds: bool, expected: str, received: str) -> GateCheck:  # noqa: FBT001 - the answer
-    return GateCheck(need=need, step=step, holds=holds, expected=expected, received=received)
+    return GateCheck(need=need, step=step, holds=holds, expected=expected, received=received[:MOST_TEXT])

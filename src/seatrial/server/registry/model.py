@@ -7,6 +7,7 @@ from enum import StrEnum
 from seatrial.contracts.manifest import Manifest
 from seatrial.server.core.errors import UnknownModel
 
+_name = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}").fullmatch
 _model_id = re.compile(r"([a-z0-9][a-z0-9._-]{0,63}):([1-9][0-9]{0,8})").fullmatch
 
 
@@ -51,3 +52,10 @@ def parse_model_id(text: str) -> tuple[str, int]:
     if match is None:
         raise UnknownModel(f"There is no model '{text[:100]}'. A model_id is name:version, such as digits:1.")
     return match[1], int(match[2])
+
+
+def require_name(text: str) -> str:
+    """The name of a model; any other form is an `UnknownModel`, and no database is asked about it."""
+    if not _name(text):
+        raise UnknownModel(f"There is no model '{text[:100]}'.")
+    return text

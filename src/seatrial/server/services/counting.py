@@ -3,7 +3,6 @@
 Each worker counts for itself; what they write down adds up in the database.
 """
 
-from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -45,7 +44,7 @@ class Counter:
         self._worker = worker
         self._wall = wall
         self._noted: list[tuple[str, str, str, int, float, float]] = []
-        self._counts: OrderedDict[str, dict[tuple[str, str, str], _Count]] = OrderedDict()
+        self._counts: dict[str, dict[tuple[str, str, str], _Count]] = {}
         self._changed: set[str] = set()
 
     def note(self, header: str, endpoint: str, model_id: str, status: int, seconds: float) -> None:
@@ -60,6 +59,7 @@ class Counter:
             StorageUnavailable: it could not be written; the next call tries again.
         """
         self._fold()
+        self._forget(open_trials)
         for trial_id in sorted(self._changed & set(open_trials)):
             store.count(self._worker, trial_id, self._tallies(trial_id))
             self._changed.discard(trial_id)
@@ -74,9 +74,13 @@ class Counter:
         for (trial_id, place), group in groups.items():
             self._counts.setdefault(trial_id, {}).setdefault(place, _Count()).add(group)
             self._changed.add(trial_id)
-        while len(self._counts) > MOST_KNOWN:
-            forgotten, _ = self._counts.popitem(last=False)
-            self._changed.discard(forgotten)
+
+    def _forget(self, open_trials: Collection[str]) -> None:
+        """Of what is too much the oldest; never a trial that is open, whatever ids others make up."""
+        strangers = [trial_id for trial_id in self._counts if trial_id not in open_trials]
+        for trial_id in strangers[: max(0, len(self._counts) - MOST_KNOWN)]:
+            del self._counts[trial_id]
+            self._changed.discard(trial_id)
 
     def _tallies(self, trial_id: str) -> list[Tally]:
         return [

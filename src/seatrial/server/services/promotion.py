@@ -8,13 +8,13 @@ import orjson
 
 from seatrial.contracts.gate import GATED, GateDecision, decision_adapter
 from seatrial.server.core.clock import Wall
-from seatrial.server.core.errors import GateRefused, ModelUnusable, StageConflict
+from seatrial.server.core.errors import GateRefused, ModelUnusable, StageConflict, UnknownModel
 from seatrial.server.inference.golden import Replay
 from seatrial.server.registry import lifecycle
 from seatrial.server.registry.gate import Rules, examine
 from seatrial.server.registry.ledger import Entry, Move, Note
 from seatrial.server.registry.lifecycle import Stages
-from seatrial.server.registry.model import ModelVersion, Stage
+from seatrial.server.registry.model import ModelVersion, Stage, require_name
 from seatrial.server.registry.ports import Documents, EvidenceStore, Ledger
 from seatrial.server.services.trials import evidence_of
 
@@ -119,9 +119,11 @@ class Promotion:
             UnknownModel: there is no such name.
             StageConflict: there is nothing to return to, or it does not answer as it did.
         """
-        stages = {item.version: item.stage for item in self._ledger.versions() if item.name == name}
-        moves = lifecycle.roll_back(stages, self._ledger.history(name)) if stages else ()
-        target = f"{name}:{moves[-1].version if moves else 1}"
+        stages = {item.version: item.stage for item in self._ledger.versions() if item.name == require_name(name)}
+        if not stages:
+            raise UnknownModel(f"There is no model '{name}'.")
+        moves = lifecycle.roll_back(stages, self._ledger.history(name))
+        target = f"{name}:{moves[-1].version}"
         version = self._ledger.get(target)
         try:
             replayed = self._replay(version)
@@ -132,8 +134,15 @@ class Promotion:
         return RolledBack(self._ledger.change(name, partial(_back, version), written), target, replayed)
 
     def history(self, name: str) -> Sequence[tuple[Entry, GateDecision | None]]:
-        """The ledger of a name; with each entry what the gate had said, where it is still kept."""
-        return [(entry, self._decision(entry)) for entry in self._ledger.history(name)]
+        """The ledger of a name; with each entry what the gate had said, where it is still kept.
+
+        Raises:
+            UnknownModel: there is no such name.
+        """
+        entries = self._ledger.history(require_name(name))
+        if not entries:
+            raise UnknownModel(f"There is no model '{name}'.")
+        return [(entry, self._decision(entry)) for entry in entries]
 
     def _decision(self, entry: Entry) -> GateDecision | None:
         if entry.action != "promote" or not entry.proof:

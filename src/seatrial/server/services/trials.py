@@ -4,13 +4,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import orjson
 from pydantic import ValidationError
 
 from seatrial.contracts.gate import GateCheck, ProofSummary, TrialOpened
 from seatrial.contracts.problem import MAX_LISTED, Fault, pointer
 from seatrial.contracts.proof import Proof, statement_adapter
 from seatrial.contracts.record import TRIAL_HEADER
-from seatrial.grading.regrade import Unreadable, asked, regrade
+from seatrial.grading.regrade import Unreadable, asked, regrade, require_readable
 from seatrial.server.core import ids
 from seatrial.server.core.clock import Wall, at_unix
 from seatrial.server.core.errors import InvalidInput, InvalidJSON, ModelUnusable, ProofRefused, TrialConflict
@@ -92,7 +93,8 @@ class Trials:
 
         Raises:
             UnknownModel: there is no such version.
-            InvalidJSON, InvalidInput: it is no proof; says what is wrong, and where.
+            InvalidJSON: it is not JSON.
+            InvalidInput: it is no proof; says what is wrong, and where.
             ProofRefused: it does not agree with what this server knows; says in which line.
             TrialConflict: another proof of the same trial came first.
         """
@@ -142,16 +144,18 @@ def evidence_of(model_id: str, store: EvidenceStore, documents: Documents) -> Se
     for submitted in store.proofs(model_id):
         try:
             found.append(Evidence(submitted, read_proof(documents.document(submitted.digest))))
-        except (ModelUnusable, InvalidInput, InvalidJSON):
+        except (ModelUnusable, InvalidJSON, InvalidInput):
             continue
     return found
 
 
 def read_proof(body: bytes) -> Proof:
-    """The proof in a `proof.json`; raises `InvalidJSON` or `InvalidInput`."""
+    """The proof in a `proof.json`; raises `InvalidJSON` or `InvalidInput`. Numbers are finite, histograms whole."""
     try:
-        proof = statement_adapter.validate_json(body).predicate
-        asked(proof)
+        proof = statement_adapter.validate_python(orjson.loads(body)).predicate
+        require_readable(proof)
+    except orjson.JSONDecodeError as error:
+        raise InvalidJSON(f"The body is not JSON: {error.msg}") from error
     except Unreadable as error:
         place = Fault("/predicate/endpoints", str(error), "base64 of an HdrHistogram (V2)", "something else")
         raise InvalidInput("This is no proof.", [place]) from error

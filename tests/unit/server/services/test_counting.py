@@ -74,12 +74,14 @@ def test_what_could_not_be_written_is_written_the_next_time() -> None:
 
 
 def test_who_makes_up_ids_fills_no_memory() -> None:
-    """The oldest are forgotten."""
+    """The oldest are forgotten, but none of a trial that is open."""
     store, counter = MemoryEvidence(), Counter("worker", ManualClock())
+    first, last = f"{0:032x}", f"{MOST_KNOWN:032x}"
     counter.note(TRIAL, PREDICT, "a:2", 200, 0.001)
-    for number in range(MOST_KNOWN):
+    for number in range(MOST_KNOWN + 1):
         counter.note(f"{number:032x}", PREDICT, "a:2", 200, 0.001)
-    counter.flush(store, {TRIAL, f"{MOST_KNOWN - 1:032x}"})
+    counter.flush(store, {TRIAL})
+    counter.flush(store, {first, last})
 
-    assert counted(store) == {}
-    assert len(store.tallies(f"{MOST_KNOWN - 1:032x}")) == 1
+    assert [tally.requests for tally in counted(store).values()] == [1]
+    assert [len(store.tallies(trial)) for trial in (first, last)] == [0, 1]
