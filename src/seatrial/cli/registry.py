@@ -121,7 +121,8 @@ def promote(
             done = promotion.promote(model_id, _stage(stage), _note(reason), override=override)
         except GateRefused as error:
             _print_gate(error.decision)
-            _stop(f"{model_id} is not proven for {stage}. Run: {error.decision.command}", FAILED)
+            run = f" Run: {error.decision.command}" if error.decision.command else ""
+            _stop(f"{model_id} is not proven for {stage}.{run}", FAILED)
     if done.decision and (done.decision.refused or done.decision.mode != "enforce"):
         _print_gate(done.decision)
     _tell(done.entries)

@@ -79,6 +79,10 @@ def contradictions(proof: Proof) -> Iterator[str]:
             yield f"{item.name}: fewer corrected latencies than measured ones"
         if item.corrected and item.measured and item.corrected.max_ms < item.measured.max_ms:
             yield f"{item.name}: the correction left out its longest wait"
+    warm = sum(item.warm_up.count for item in whole if item.warm_up)
+    most = sum(row.rps for row in proof.history if row.second < proof.warm_up_s)
+    if proof.run.is_load and warm > most:
+        yield f"{warm} requests in a warm-up of {proof.warm_up_s:g} s, in which {most:g} were sent"
     for name in ("requests", "failures", "wrong_answers"):
         total, parts = getattr(proof.total, name), sum(getattr(item, name) for item in whole)
         if total != parts:

@@ -6,11 +6,12 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from tests.fakes.runs import bench, closed_loop, open_loop, pairs, run, stalled, steady
 
 from seatrial.contracts.proof import Latency, Measure, Proof
-from seatrial.grading.histogram import decode
+from seatrial.grading.histogram import Histogram, decode
 from seatrial.grading.regrade import Unreadable, asked, contradictions, regrade
 from seatrial.grading.spec import read_slo
 from seatrial.trials.measure.prove import prove
@@ -97,6 +98,14 @@ def hidden(proof: Proof) -> Proof:
     return replace(proof, endpoints=(replace(measure, failures=3),))
 
 
+def slow_ones_called_warm_up(proof: Proof) -> Proof:
+    """Half of all requests, none of them from the ramp."""
+    measure, measured = first(proof)
+    half = Histogram(np.full(measure.requests // 2, 5.0)).summary()
+    rest = Histogram(np.full(measure.requests - measure.requests // 2, 5.0)).summary()
+    return replace(proof, endpoints=(replace(measure, warm_up=half, measured=rest, corrected=measured),))
+
+
 def untold(proof: Proof) -> Proof:
     measure, _ = first(proof)
     return replace(proof, endpoints=(replace(measure, failures=3),), total=replace(proof.total, failures=3))
@@ -108,6 +117,7 @@ def untold(proof: Proof) -> Proof:
         (left_out, "POST /predict: 2804 requests, and latencies of"),
         (uncorrected, "POST /predict: the correction left out its longest wait"),
         (hidden, "0 failures in all, 3 at the endpoints"),
+        (slow_ones_called_warm_up, "1402 requests in a warm-up of 10 s, in which "),
         (untold, "3 failures in all, 0 by kind"),
     ],
 )

@@ -112,9 +112,10 @@ class GateRefused(SeatrialError):
 
     def __init__(self, decision: GateDecision) -> None:
         first = next(iter(decision.refused))
+        run = f" Run: {decision.command}" if decision.command else ""
         super().__init__(
             f"{decision.model_id} is not proven for {decision.new_stage}. {first.need}, {first.step}: expected "
-            f"{first.expected}; received {first.received}. Run: {decision.command}"
+            f"{first.expected}; received {first.received}.{run}"
         )
         self.decision = decision
 

@@ -8,11 +8,14 @@ from seatrial.contracts.proof import Proof, SloUsed
 from seatrial.contracts.slo import Promotion, parse_change, parse_duration
 from seatrial.grading import plans, versus
 from seatrial.grading.regrade import regrade
+from seatrial.grading.steady import MOST_S
 from seatrial.grading.verdict import BELOW
 from seatrial.server.core.clock import at_unix
 from seatrial.server.registry.evidence import PAIRS, Submitted, Tally, latencies, span
 from seatrial.server.registry.model import ModelVersion, Stage
 
+START_S = 5.0
+"""Seconds by which the users of a plan may come later than it says."""
 LEAST_OF_RATE = 0.5
 """The share of the requests that a plan's users would send, which the server must have counted."""
 LEAST_ASKED = 0.05
@@ -75,6 +78,9 @@ def examine(  # noqa: PLR0913, PLR0917 - everything that the answer depends on
     needs = promotion.needs if promotion and rules.mode != "off" else ()
     latest = {item.submitted.need: item for item in found}
     checks: list[GateCheck] = []
+    if promotion is None and rules.mode != "off":
+        told = f"nothing is said of it in {rules.slo.name}"
+        checks.append(_line("promotion", "stated", False, f"[promotion.{new_stage}] in the SLO file", told))  # noqa: FBT003 - its answer
     if promotion:
         case = _Case(version, champion, promotion, rules.slo, serving, now)
         for need in needs:
@@ -87,7 +93,7 @@ def examine(  # noqa: PLR0913, PLR0917 - everything that the answer depends on
         model_id=version.model_id,
         stage=version.stage.value,
         new_stage=new_stage.value,
-        allowed=not missing,
+        allowed=all(line.holds for line in checks),
         mode=rules.mode,
         needs=tuple(needs),
         checks=tuple(checks),
@@ -155,6 +161,8 @@ def _not_of_plan(plan: plans.Plan, graded: Proof, counted: tuple[Tally, ...]) ->
     """How a run falls short of the plan whose name it bears; the server's own counts tell how much came."""
     run, lasted = graded.run, span(counted)
     least, requests = parse_duration(plan.min_duration), sum(tally.requests for tally in counted)
+    if graded.warm_up_s > plan.users / plan.spawn_rate + MOST_S + START_S:
+        yield f"a warm-up of {graded.warm_up_s:.0f} s"
     if run.users < plan.users:
         yield f"{run.users} users instead of {plan.users}"
     if missing := set(plan.classes) - set(run.classes):
@@ -172,7 +180,7 @@ def _graded(need: str, graded: Proof, model_id: str) -> Iterator[GateCheck]:
     critical = [item for item in graded.grades if item.critical]
     below = [f"{item.sli} of {item.scope} is {item.grade}" for item in critical if item.grade in (*BELOW, "not proven")]
     below += [f"{a.model_id}, {a.check}: {a.right} of {a.cases} right" for a in graded.answers if a.right < a.cases]
-    if graded.run.verb == "golden" and not any(answer.model_id == model_id for answer in graded.answers):
+    if graded.run.verb == "golden" and not any(a.model_id == model_id and a.cases for a in graded.answers):
         below.append(f"no known answer of {model_id} was asked for")
     yield _line(need, "critical objectives", not below, "none below acceptable", _told(below))
     verdict = graded.verdict

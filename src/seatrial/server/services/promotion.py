@@ -16,7 +16,7 @@ from seatrial.server.registry.ledger import Entry, Move, Note
 from seatrial.server.registry.lifecycle import Stages
 from seatrial.server.registry.model import ModelVersion, Stage, require_name
 from seatrial.server.registry.ports import Documents, EvidenceStore, Ledger
-from seatrial.server.services.trials import evidence_of
+from seatrial.server.services.trials import latest_evidence
 
 ATTEMPTS = 5
 """How often a promotion is examined anew because another one came in between."""
@@ -157,7 +157,7 @@ class Promotion:
     ) -> tuple[GateDecision, ModelVersion | None]:
         others = (item for item in self._ledger.versions() if item.name == version.name and item != version)
         champion = next((item for item in others if item.stage is Stage.PRODUCTION), None)
-        found = evidence_of(version.model_id, self._evidence, self._documents)
+        found = latest_evidence(version.model_id, self._evidence, self._documents)
         rival = champion if new_stage is Stage.PRODUCTION else None
         return examine(version, new_stage, rival, self._rules, found, self._wall(), serving), champion
 

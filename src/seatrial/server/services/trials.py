@@ -25,6 +25,8 @@ from seatrial.server.registry.ports import Documents, EvidenceStore, Ledger
 SETTLE_SECONDS = 3.0
 """How long a submission waits for the counts of the other workers, which write them twice a second."""
 STEP_SECONDS = 0.1
+MOST_TOLD = 20
+"""Proofs of a version that are told: each is read and graded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +123,9 @@ class Trials:
         return Taken(summarize(submitted, regrade(proof, self._rules.slo)), checks)
 
     def proofs(self, model_id: str) -> Sequence[ProofSummary]:
-        """The proofs of a version, graded by this server's SLO file, the oldest first; raises `UnknownModel`."""
+        """The last proofs of a version, graded by this server's SLO file, the oldest first; raises `UnknownModel`."""
         self._ledger.get(model_id)
-        found = evidence_of(model_id, self._evidence, self._documents)
+        found = evidence_of(self._evidence.proofs(model_id)[-MOST_TOLD:], self._documents)
         return [summarize(item.submitted, regrade(item.proof, self._rules.slo)) for item in found]
 
     def _counts(self, proof: Proof) -> Sequence[Tally]:
@@ -138,10 +140,16 @@ class Trials:
             time.sleep(STEP_SECONDS)
 
 
-def evidence_of(model_id: str, store: EvidenceStore, documents: Documents) -> Sequence[Evidence]:
-    """The proofs of a version with what they say, the oldest first; one whose file is gone is no evidence."""
+def latest_evidence(model_id: str, store: EvidenceStore, documents: Documents) -> Sequence[Evidence]:
+    """Of each kind the last proof of a version, with what it says; one whose file is gone is no evidence."""
+    last = {submitted.need: submitted for submitted in store.proofs(model_id)}
+    return evidence_of(tuple(last.values()), documents)
+
+
+def evidence_of(proofs: Sequence[Submitted], documents: Documents) -> Sequence[Evidence]:
+    """Proofs with what they say; one whose file is gone, or is not what it was, is left out."""
     found = []
-    for submitted in store.proofs(model_id):
+    for submitted in proofs:
         try:
             found.append(Evidence(submitted, read_proof(documents.document(submitted.digest))))
         except (ModelUnusable, InvalidJSON, InvalidInput):

@@ -63,6 +63,17 @@ def with_counts(need: str, **changes: object) -> Evidence:
     return replace(item, submitted=replace(item.submitted, counted=tallies))
 
 
+NONE_ASKED = AnswerCheck(model_id="digits:2", check="one by one", cases=0, right=0, worst=0, tolerance=0.1)
+
+
+def late_users() -> Evidence:
+    """The hundredth user came after half a minute: all before that would be warm-up."""
+    beats = tuple(
+        replace(beat, users=min(beat.users, 99) if index < 30 else 100) for index, beat in enumerate(HIGH.run.beats)
+    )
+    return with_run("load.high", beats=beats)
+
+
 def wrong_answers() -> Evidence:
     bad = AnswerCheck(model_id="digits:2", check="one by one", cases=60, right=59, worst=1, tolerance=0.1)
     return remade("golden", replace(GOLDEN, answers=(bad,)))
@@ -93,7 +104,9 @@ def wrong_answers() -> Evidence:
         ("load.high", "load of the plan", lambda: ask(with_run("load.high", duration_s=59.0))),
         ("load.high", "load of the plan", lambda: ask(with_counts("load.high", last=HIGH.run.started + 40))),
         ("load.high", "load of the plan", lambda: ask(with_counts("load.high", requests=3000))),
+        ("load.high", "load of the plan", lambda: ask(late_users())),
         ("golden", "critical objectives", lambda: ask(wrong_answers())),
+        ("golden", "critical objectives", lambda: ask(remade("golden", replace(GOLDEN, answers=(NONE_ASKED,))))),
         ("golden", "critical objectives", lambda: ask(remade("golden", replace(GOLDEN, answers=())))),
         ("bench", "champion", lambda: ask(with_run("bench", subjects=BENCH.run.subjects[:1]))),
         ("bench", "versus champion", lambda: ask(remade("bench", replace(BENCH, blocks=())))),
@@ -175,11 +188,16 @@ def test_a_gate_that_is_off_asks_for_nothing() -> None:
     assert (warn.allowed, warn.mode, len(warn.refused)) == (False, "warn", 4)
 
 
-def test_a_stage_for_which_nothing_is_stated_needs_nothing() -> None:
-    """An SLO file may leave one out."""
-    free = replace(RULES, slo=replace(SLO, document=replace(SLO.document, promotion={})))
+def test_a_stage_for_which_nothing_is_stated_is_not_open() -> None:
+    """An SLO file that leaves one out has said nothing of it; only a gate that is off asks for nothing."""
+    silent = replace(RULES, slo=replace(SLO, document=replace(SLO.document, promotion={})))
+    decision = examine(SECOND, Stage.PRODUCTION, CHAMPION, silent, list(PROVEN.values()), NOW)
 
-    assert examine(SECOND, Stage.PRODUCTION, CHAMPION, free, [], NOW).allowed
+    assert not decision.allowed
+    assert [(line.step, line.expected) for line in decision.refused] == [
+        ("stated", "[promotion.production] in the SLO file")
+    ]
+    assert examine(SECOND, Stage.PRODUCTION, CHAMPION, replace(silent, mode="off"), [], NOW).allowed
 
 
 def test_counts_of_a_proof_agree_with_themselves() -> None:

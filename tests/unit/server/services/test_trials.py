@@ -124,5 +124,5 @@ def test_what_is_no_proof_is_told_with_its_place(content: bytes, pointer: str) -
 
 def test_what_is_no_json_is_told() -> None:
     """Before it is anything else."""
-    with pytest.raises(InvalidJSON, match="Invalid JSON: EOF"):
+    with pytest.raises(InvalidJSON, match="The body is not JSON"):
         Place().trials.submit("digits:2", b"", "key:ci")
