@@ -156,8 +156,9 @@ def test_a_stall_fails_though_its_end_holds_up_the_generator(tmp_path: Path) -> 
 
 def test_a_stall_shows_in_a_closed_loop(tmp_path: Path) -> None:
     """In `high`: the corrected p99 is above 5 s; what users measured is beside it, and their median is fine."""
-    with planted_server(stall_at=11, stall_for=10) as url:
-        code, found = trial(tmp_path, "load", "high", "--target", url, "--duration", "32s", "--classes", "MNISTAPIUser")
+    with planted_server(stall_at=6, stall_for=10) as url:
+        flags = ("--users", "50", "--duration", "20s", "--classes", "MNISTAPIUser")
+        code, found = trial(tmp_path, "load", "high", "--target", url, *flags)
     total = found["total"]
 
     assert (code, found["verdict"]["outcome"]) == (1, "fail")
@@ -206,6 +207,7 @@ def test_a_generator_whose_cpu_is_taken_away_proves_nothing(tmp_path: Path) -> N
     assert "dispatch lag p99" in {check["name"] for check in found["checks"] if check["holds"] is False}
 
 
+@pytest.mark.shared
 @quick
 def test_answers_that_depend_on_the_batch_fail(tmp_path: Path) -> None:
     """Each answer alone is right, in a batch it is not: golden finds it, and names the case and the size."""
@@ -219,6 +221,7 @@ def test_answers_that_depend_on_the_batch_fail(tmp_path: Path) -> None:
     assert batches["example"].startswith("case 0 in a batch of 2: ")
 
 
+@pytest.mark.shared
 @quick
 def test_right_answers_pass(tmp_path: Path) -> None:
     """One by one and in every batch, for each model in production."""
@@ -231,6 +234,7 @@ def test_right_answers_pass(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.shared
 @quick
 def test_wrong_answers_fail_golden(tmp_path: Path) -> None:
     """A server that is wrong now and then."""
@@ -241,6 +245,7 @@ def test_wrong_answers_fail_golden(tmp_path: Path) -> None:
     assert found["answers"][0]["right"] < 100
 
 
+@pytest.mark.shared
 def test_answers_that_are_none_fail_golden(tmp_path: Path) -> None:
     """A page of a proxy with status 200 is a wrong answer, not the end of the trial."""
     with planted_server(garbage=0.1) as url:
@@ -250,6 +255,7 @@ def test_answers_that_are_none_fail_golden(tmp_path: Path) -> None:
     assert found["failures"][0]["fault"] == "wrong answer: body expected JSON, received b'<html>'"
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("arguments", [("golden",), ("bench",)], ids=["golden", "bench"])
 def test_a_server_that_goes_away_could_not_be_checked(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     """It was not wrong, or slow, but gone: exit code 4, with its records kept."""
@@ -261,6 +267,7 @@ def test_a_server_that_goes_away_could_not_be_checked(tmp_path: Path, arguments:
     assert (tmp_path / "run" / "samples.jsonl.gz").exists()
 
 
+@pytest.mark.shared
 def test_a_model_without_known_answers_could_not_be_checked(tmp_path: Path) -> None:
     """Nothing is right about answers that nobody knows: exit code 4, and where they were looked for."""
     with planted_server() as url:

@@ -116,6 +116,7 @@ def test_processes_are_merged(server: ServerProcess, tmp_path: Path) -> None:
     assert found["failures"] == []
 
 
+@pytest.mark.shared
 def test_no_server_is_exit_code_4(tmp_path: Path) -> None:
     """Nothing listens: it could not run, and says where it looked."""
     done = trial("load", "smoke", "--target", "http://127.0.0.1:1", folder=tmp_path)
@@ -124,6 +125,7 @@ def test_no_server_is_exit_code_4(tmp_path: Path) -> None:
     assert "http://127.0.0.1:1 does not accept connections: Connection refused" in done.stderr
 
 
+@pytest.mark.shared
 def test_no_users_prove_nothing(server: ServerProcess, tmp_path: Path) -> None:
     """An empty run is exit code 3."""
     done = trial("load", "smoke", "--target", server.url, "--users", "0", "--json", folder=tmp_path)
@@ -131,6 +133,7 @@ def test_no_users_prove_nothing(server: ServerProcess, tmp_path: Path) -> None:
     assert (done.returncode, report(done)["verdict"]["outcome"]) == (3, "not proven")
 
 
+@pytest.mark.shared
 def test_a_server_that_goes_away_is_exit_code_4(tmp_path: Path) -> None:
     """It stops for good in the middle: could not run, with its records kept."""
     with server_process(tmp_path) as server:
@@ -148,6 +151,7 @@ def test_a_server_that_goes_away_is_exit_code_4(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "samples.jsonl.gz").exists()
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_load_does_not_outlive_who_asked_for_it(server: ServerProcess, tmp_path: Path, number: int) -> None:
     """Ended by its process id, or killed: its generators end too. Where it could, it kept its records."""
@@ -181,6 +185,7 @@ expect = { json = { "/model_id" = "geoclimate:2" } }
 """
 
 
+@pytest.mark.shared
 def test_an_answer_that_a_target_file_does_not_expect_is_wrong(server: ServerProcess, tmp_path: Path) -> None:
     """With status 200 and all: another model answered than the file says."""
     (tmp_path / "target.toml").write_text(TARGET_FILE, encoding="utf-8")
@@ -213,6 +218,7 @@ def plain_service(folder: Path) -> Iterator[str]:
             process.terminate()
 
 
+@pytest.mark.long
 def test_a_plain_fastapi_service_is_put_on_trial(tmp_path: Path) -> None:
     """With the target file of the guide: its digits are checked, and it passes."""
     with plain_service(tmp_path) as url:
@@ -227,6 +233,7 @@ def test_a_plain_fastapi_service_is_put_on_trial(tmp_path: Path) -> None:
     assert {row["name"] for row in found["endpoints"]} == {"POST /predict", "GET /health"}
 
 
+@pytest.mark.shared
 def test_the_guide_shows_its_own_target_file() -> None:
     """What is printed is what is there."""
     page = (ROOT / "docs" / "how-to" / "test-another-api.md").read_text(encoding="utf-8")
@@ -234,6 +241,7 @@ def test_the_guide_shows_its_own_target_file() -> None:
     assert (GUIDE / "digits.toml").read_text(encoding="utf-8") in page
 
 
+@pytest.mark.shared
 def test_plain_locust_works(server: ServerProcess, tmp_path: Path) -> None:
     """`locust -f tests/load/locustfile.py`, with the target from the environment: no failures, and a summary."""
     command = [sys.executable, "-m", "locust", "-f", str(ROOT / "tests/load/locustfile.py"), "--headless"]
@@ -247,6 +255,7 @@ def test_plain_locust_works(server: ServerProcess, tmp_path: Path) -> None:
     assert re.search(r"^all +\d+ +0 +[\d.]+ +[\d.]+ +[\d.]+$", done.stdout, re.MULTILINE)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("name", NAMES)
 def test_shipped_plans_are_usable(name: str) -> None:
     """Each is read, and is called what its file is called."""

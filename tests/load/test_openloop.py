@@ -141,6 +141,7 @@ def few_open_files(connections: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.shared
 def test_our_own_limit_of_open_files_is_no_fault_of_the_target(tmp_path: Path) -> None:
     """A hundred wait for a stalled server, where about twenty connections can be: the others wait to be sent."""
     with planted_server(stall_at=0.5, stall_for=1) as url, few_open_files(20):
@@ -166,6 +167,7 @@ def test_a_request_that_left_no_record_is_a_fault_of_the_generator(tmp_path: Pat
     assert prove(run, samples, read_slo("default")).verdict.outcome == "not proven"
 
 
+@pytest.mark.shared
 def test_a_target_that_is_not_there_is_told_before_anything_is_measured(tmp_path: Path) -> None:
     """It could not run; nothing is written."""
     with socket.create_server(("127.0.0.1", 0)) as freed:
@@ -187,6 +189,7 @@ def test_a_target_that_goes_away_ends_the_trial_and_keeps_its_records(tmp_path: 
     assert 30 <= sum(sample.ok for sample in samples) <= 70
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_it_at_once_and_quietly(tmp_path: Path, number: int) -> None:
     """Ctrl-C, or a CI system's end, in the middle of a minute: exit code 130, no traceback; what was recorded stays."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.load
+pytestmark = [pytest.mark.load, pytest.mark.shared]
 ROOT = Path(__file__).resolve().parents[2]
 DESIGN = {
     "GeoClimateUser": (1.0, 3.0, {"health": 50, "models": 25, "metrics": 15, "predict": 10}),

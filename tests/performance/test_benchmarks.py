@@ -111,6 +111,7 @@ def test_the_champion_is_compared(tmp_path: Path, slower: float, pairs: str, cod
     assert (remade.returncode, json.loads(remade.stdout)) == (found, report)
 
 
+@pytest.mark.shared
 def test_a_key_goes_to_whom_it_belongs(tmp_path: Path) -> None:
     """The target's key is not sent to the champion; the champion's own is. One pair proves nothing, and shows it."""
     with planted_server(key=2) as champion, planted_server(key=2) as candidate:
