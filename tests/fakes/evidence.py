@@ -11,10 +11,10 @@ from seatrial.contracts.proof import AnswerCheck, Proof, state, statement_adapte
 from seatrial.contracts.record import Run, Sample, Subject
 from seatrial.grading.histogram import Histogram, decode, merged
 from seatrial.grading.plans import WAITS, read_plan
-from seatrial.grading.regrade import asked
+from seatrial.grading.regrade import PAIRS, asked
 from seatrial.grading.spec import read_slo
 from seatrial.server.core.errors import ModelUnusable, TrialConflict
-from seatrial.server.registry.evidence import MOST_OPEN_TRIALS, PAIRS, Submitted, Tally, Trial, need_of
+from seatrial.server.registry.evidence import MOST_OPEN_TRIALS, Submitted, Tally, Trial, need_of
 from seatrial.server.registry.gate import Evidence
 from seatrial.server.registry.model import ModelVersion, parse_model_id
 from seatrial.trials.measure.prove import prove
@@ -36,8 +36,12 @@ class MemoryEvidence:
 
     def open_trial(self, trial: Trial) -> None:
         """See `EvidenceStore.open_trial`."""
-        if len(self.open_trials(trial.opened)) >= MOST_OPEN_TRIALS:
-            raise TrialConflict(f"{MOST_OPEN_TRIALS} trials are open.")
+        running = self.open_trials(trial.opened)
+        if len(running) >= MOST_OPEN_TRIALS:
+            own = next((item for item in running if item.who == trial.who), None)
+            if own is None:
+                raise TrialConflict(f"{MOST_OPEN_TRIALS} trials of others are open.")
+            self._trials[own.trial_id] = replace(own, closed=True)
         self._trials[trial.trial_id] = trial
 
     def trial(self, trial_id: str) -> Trial | None:
@@ -117,10 +121,12 @@ def a_proof(need: str, version: ModelVersion, champion: ModelVersion | None = No
 
 def counted(proof: Proof, version: ModelVersion, champion: ModelVersion | None = None) -> tuple[Tally, ...]:
     """What a server would have counted in the run of a proof: as many, as fast."""
-    every, lasted = asked(proof), proof.run.duration_s
-    in_pairs = sum(block.latency.count for block in proof.blocks)
-    whole = merged(decode(m.measured.histogram) for m in proof.endpoints if m.measured and not m.payload)
-    found = [_tally(("", PREDICT), version, every.requests - in_pairs, whole, lasted, every.refused)]
+    lasted = proof.run.duration_s
+    found = [
+        _tally(place, version, item.requests, item.latency, lasted, item.refused)
+        for place, item in asked(proof).items()
+        if place[0] != PAIRS
+    ]
     for side, model in (("candidate", version), ("champion", champion)):
         for endpoint in sorted({block.endpoint for block in proof.blocks}):
             blocks = [block for block in proof.blocks if (block.side, block.endpoint) == (side, endpoint)]

@@ -49,13 +49,15 @@ def test_a_trial_is_kept_until_it_ends(store: EvidenceStore) -> None:
 
 
 def test_only_so_many_are_open_at_once(store: EvidenceStore) -> None:
-    """What has ended makes room."""
+    """Who has too many ends their own oldest; what has ended makes room."""
     for number in range(MOST_OPEN_TRIALS):
         store.open_trial(another(number))
-    with pytest.raises(TrialConflict, match=f"{MOST_OPEN_TRIALS} trials are open"):
-        store.open_trial(another(100))
+    with pytest.raises(TrialConflict, match=f"{MOST_OPEN_TRIALS} trials of others are open"):
+        store.open_trial(another(100, who="key:else"))
+    store.open_trial(another(100))
+    assert another(0).trial_id not in {trial.trial_id for trial in store.open_trials(1500.0)}
     store.submit(replace(PROOF, trial_id=another(3).trial_id))
-    store.open_trial(another(101))
+    store.open_trial(another(101, who="key:else"))
     store.open_trial(another(102, opened=5000.0, expires=6000.0))
 
     assert [trial.trial_id for trial in store.open_trials(5500.0)] == [another(102).trial_id]

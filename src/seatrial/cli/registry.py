@@ -94,8 +94,8 @@ def history(
     if as_json:
         _print_json([_line(entry) for entry in entries])
     else:
-        names = ("#", "when", "model_id", "action", "from", "to", "who", "why", "proof")
-        _print_table(names, (tuple(map(str, _line(entry).values()))[: len(names)] for entry in entries))
+        names = ("number", "at", "model_id", "action", "from", "to", "gate", "who", "why")
+        _print_table(names, (tuple(str(_line(entry)[name]) for name in names) for entry in entries))
     if found:
         _stop("\n".join(f"the ledger is not whole: {fault}" for fault in found), FAILED)
     if verify:
@@ -169,7 +169,8 @@ def _note(reason: str) -> "Note":
     """Who it is, and why."""
     from seatrial.server.registry.ledger import Note
 
-    return Note(f"local:{_user()}", reason.encode("utf-8", "replace").decode())  # a terminal may send what is no text
+    text = reason.encode("utf-8", "replace").decode()  # a terminal may send what is no text
+    return Note(f"local:{_user()}", "".join(sign if sign.isprintable() else " " for sign in text))
 
 
 def _stage(text: str) -> "Stage":

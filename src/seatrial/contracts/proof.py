@@ -16,6 +16,8 @@ Side = Literal["champion", "candidate"]
 GradeName = Literal["target", "acceptable", "marginal", "poor", "not proven", "not measured", "unverifiable"]
 EXIT_CODES: dict[Outcome, int] = {"pass": 0, "fail": 1, "not proven": 3}
 USAGE_ERROR = 2
+MOST_BLOCKS, MOST_ENDPOINTS = 4100, 200
+"""What a proof can have of each: a thousand pairs of two endpoints, and some."""
 COULD_NOT_RUN = 4
 
 
@@ -225,7 +227,7 @@ class Proof:
     expected_rps: float | None
     checks: tuple[Check, ...]
     total: Measure
-    endpoints: tuple[Measure, ...]
+    endpoints: Annotated[tuple[Measure, ...], Field(max_length=MOST_ENDPOINTS)]
     history: tuple[Interval, ...]
     curve: tuple[CurvePoint, ...]
     failures: tuple[Failure, ...]
@@ -233,7 +235,7 @@ class Proof:
     grades: tuple[Grade, ...]
     verdict: Verdict
     comparisons: tuple[Comparison, ...] = ()
-    blocks: tuple[Block, ...] = ()
+    blocks: Annotated[tuple[Block, ...], Field(max_length=MOST_BLOCKS)] = ()
     answers: tuple[AnswerCheck, ...] = ()
     result: Literal["PASSED", "WARNED", "FAILED"] = "FAILED"
 

@@ -12,7 +12,9 @@ from starlette.types import ASGIApp
 
 import seatrial
 from seatrial import zoo
+from seatrial.grading import plans
 from seatrial.grading.spec import parse_slo, read_slo_text
+from seatrial.grading.toml import WrongFile
 from seatrial.server.access.authenticate import LOOPBACK_NAMES, Authenticator, is_loopback
 from seatrial.server.api import openapi, problems
 from seatrial.server.api.edge import Edge
@@ -36,10 +38,11 @@ from seatrial.server.registry.model import ModelVersion
 from seatrial.server.registry.ports import Artifacts, Inspector, Ledger, Registry
 from seatrial.server.runtimes import onnx
 from seatrial.server.runtimes.inspector import ProcessInspector
+from seatrial.server.services.candidates import Candidates
 from seatrial.server.services.counting import Counter
 from seatrial.server.services.follow import Follower
 from seatrial.server.services.health import Lifecycle, health, ready
-from seatrial.server.services.models import load_models, replay
+from seatrial.server.services.models import load_model, load_models, replay
 from seatrial.server.services.predict import Predictor
 from seatrial.server.services.promotion import Promotion
 from seatrial.server.services.register import Registrar
@@ -119,10 +122,13 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
     guard = _guard(settings)
     registrar = Registrar(ledger, _store(settings), inspector or ProcessInspector(), settings.max_versions, look)
 
+    candidates = Candidates(pool, partial(load_model, artifacts=artifacts, load=load), partial(_log_model, log))
+
     def serve(view: View) -> bool:
         """Load what the registry says beside what is served, then serve that; who is being answered notices nothing."""
         told, before = partial(_log_model, log), pool.snapshot
-        pool.swap(load_models(view, artifacts, load, settings.default_models, told, before, view.trials))
+        pool.swap(load_models(view, artifacts, load, settings.default_models, told, before))
+        candidates.follow(view)
         metrics.serving(pool.snapshot)
         return not pool.snapshot.failures
 
@@ -138,6 +144,7 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
         yield
         lifecycle.draining = True
         registrar.close()
+        candidates.close()
         executor.close()
         if follower:
             await follower.stop()
@@ -206,8 +213,8 @@ def _gate(  # noqa: PLR0913, PLR0917 - what it is made of
         return model.serving_config_digest if model else ""
 
     trials = Trials(ledger, database.evidence, documents, rules, serving, look, clock.wall)
-    again = partial(replay, artifacts=documents, load=load)
-    promotion = Promotion(ledger, database.evidence, documents, rules, again, clock.wall)
+    again, known = partial(replay, artifacts=documents, load=load), partial(_known, documents)
+    promotion = Promotion(ledger, database.evidence, documents, rules, again, known, clock.wall)
     router = APIRouter()
     router.include_router(proof_routes(guard, trials, clock.monotonic))
     router.include_router(gate_routes(guard, promotion, serving, look))
@@ -221,14 +228,26 @@ def read_rules(settings: Settings) -> Rules:
         WrongFile: the SLO file cannot be used; says why, and where.
     """
     text = read_slo_text(settings.slo)
-    return Rules(parse_slo(text, Path(settings.slo).name), text, settings.gate)
+    slo = parse_slo(text, Path(settings.slo).name)
+    known = {"golden", "bench", *(f"load.{name}" for name in plans.NAMES)}
+    for stage, promotion in slo.document.promotion.items():
+        if unknown := sorted(set(promotion.needs) - known):
+            raise WrongFile(
+                f"{settings.slo}: /promotion/{stage}/needs: expected some of {', '.join(sorted(known))}, whose runs "
+                f"the gate can hold against what it counts; received {', '.join(unknown)}"
+            )
+    return Rules(slo, text, settings.gate)
 
 
 def open_promotion(settings: Settings, database: SqlRegistry) -> Promotion:
     """What moves versions, for a command; raises `WrongFile` as `read_rules` does."""
     documents = _store(settings)
-    again = partial(replay, artifacts=documents, load=onnx.load)
-    return Promotion(database, database.evidence, documents, read_rules(settings), again, clock.wall)
+    again, known = partial(replay, artifacts=documents, load=onnx.load), partial(_known, documents)
+    return Promotion(database, database.evidence, documents, read_rules(settings), again, known, clock.wall)
+
+
+def _known(store: ContentStore, version: ModelVersion) -> int:
+    return len(store.golden(version.golden).cases)
 
 
 def _nothing() -> None:

@@ -12,7 +12,7 @@ from tests.fakes.runs import bench, closed_loop, open_loop, pairs, run, stalled,
 
 from seatrial.contracts.proof import Latency, Measure, Proof
 from seatrial.grading.histogram import Histogram, decode
-from seatrial.grading.regrade import Unreadable, asked, contradictions, regrade
+from seatrial.grading.regrade import Unreadable, asked, contradictions, regrade, requests_of
 from seatrial.grading.spec import read_slo
 from seatrial.trials.measure.prove import prove
 
@@ -71,15 +71,35 @@ def test_figures_beside_the_histograms_are_not_believed() -> None:
     assert regrade(edited, DEFAULT).verdict.outcome == "fail"
 
 
+def test_a_total_that_was_written_by_hand_is_not_believed() -> None:
+    """It is what plans are graded by: its latencies are those of all endpoints together."""
+    honest = RUNS["stalled"]()
+    fast = Histogram(np.full(honest.total.requests, 1.0)).summary()
+    forged = replace(honest, total=replace(honest.total, measured=fast, corrected=fast, warm_up=None))
+
+    assert regrade(forged, DEFAULT) == regrade(honest, DEFAULT)
+    assert regrade(forged, DEFAULT).verdict.outcome == "fail"
+
+
+def test_the_rate_of_a_benchmark_is_no_more_than_its_callers_can_ask() -> None:
+    """Ten at once, each of whom waits for the answer: 10 ms each make a thousand a second."""
+    proof = RUNS["bench"]()
+    claimed = replace(proof, endpoints=tuple(replace(item, rps=1e6) for item in proof.endpoints))
+
+    assert max(item.rps for item in regrade(claimed, DEFAULT).endpoints) == pytest.approx(1000, rel=0.01)
+
+
 def test_what_was_asked_is_every_request() -> None:
     """Those of the warm-up and of the blocks too, each with its latency."""
     for make in RUNS.values():
         proof = make()
         found = asked(proof)
         blocks = sum(block.latency.count for block in proof.blocks)
+        requests = [item.requests for item in found.values()]
 
-        assert found.requests == found.latency.count == proof.total.requests + blocks
-        assert (found.unanswered, found.refused) == (0, 0)
+        assert requests == [item.latency.count for item in found.values()]
+        assert sum(requests) == requests_of(proof) == proof.total.requests + blocks
+        assert {(item.unanswered, item.refused) for item in found.values()} == {(0, 0)}
 
 
 def left_out(proof: Proof) -> Proof:
@@ -145,5 +165,5 @@ def test_what_is_no_histogram_is_told(text: str) -> None:
         decode(text)
     with pytest.raises(Unreadable, match="POST /predict: no HdrHistogram"):
         regrade(forged, DEFAULT)
-    with pytest.raises(Unreadable, match="latency: no HdrHistogram"):
+    with pytest.raises(Unreadable, match="POST /predict: no HdrHistogram"):
         asked(forged)

@@ -48,7 +48,7 @@ def proof_routes(guard: Guard, trials: Trials, clock: Monotonic) -> APIRouter:
         responses=problems(400, 401, 403, 404, 409, 500, 503),
     )
     def begin_trial(model_id: str, who: Annotated[Principal, Depends(needs("proofs:write", guard))]) -> TrialOpened:
-        """Begin a trial of a version: requests with its id in `X-Seatrial-Trial` are counted, and answered by it."""
+        """Begin a trial: requests with its id in `X-Seatrial-Trial` are counted, and may name a version in `dev`."""
         return trials.begin(model_id, who.name)
 
     @router.post(

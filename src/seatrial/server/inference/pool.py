@@ -1,7 +1,8 @@
 """The models that this worker holds, as one immutable snapshot that is swapped whole."""
 
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from seatrial.contracts.problem import Fault
 from seatrial.server.core.errors import InvalidInput, ModelNotLoaded
@@ -15,7 +16,8 @@ from seatrial.server.inference.types import InferRequest
 class Snapshot:
     """What is served at one moment. `defaults`, then `others`, are the production models as they are asked.
 
-    `on_trial` has what answers only requests under a trial, by the trial's id.
+    `on_trial` has what answers only requests under a trial, by the trial's id; `failed_on_trial` says of what could not
+    be loaded for one why, by its own.
     """
 
     by_id: Mapping[str, LoadedModel] = field(default_factory=dict)
@@ -24,6 +26,7 @@ class Snapshot:
     others: tuple[LoadedModel, ...] = ()
     failures: Mapping[str, str] = field(default_factory=dict)
     on_trial: Mapping[str, LoadedModel] = field(default_factory=dict)
+    failed_on_trial: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, model_id: str, trial: str | None = None) -> LoadedModel | None:
         """A version that answers now; one in `dev` only where a request is under a trial of it."""
@@ -43,10 +46,18 @@ class Pool:
 
     def __init__(self) -> None:
         self.snapshot = Snapshot()
+        self._swapping = threading.Lock()
 
     def swap(self, snapshot: Snapshot) -> None:
-        """Serve `snapshot` from now on."""
-        self.snapshot = snapshot
+        """Serve `snapshot` from now on; what is on trial stays so."""
+        with self._swapping:
+            on_trial, failed = self.snapshot.on_trial, self.snapshot.failed_on_trial
+            self.snapshot = replace(snapshot, on_trial=on_trial, failed_on_trial=failed)
+
+    def put_on_trial(self, on_trial: Mapping[str, LoadedModel], failures: Mapping[str, str]) -> None:
+        """Let these answer under their trials from now on, and say of others why they cannot."""
+        with self._swapping:
+            self.snapshot = replace(self.snapshot, on_trial=on_trial, failed_on_trial=failures)
 
 
 def select(snapshot: Snapshot, request: InferRequest, *, batch: bool) -> tuple[LoadedModel, Arrays]:

@@ -1,10 +1,11 @@
 """Whether a proof is of what this server saw. Nothing that a submission says of its target is taken on trust."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from seatrial.contracts.gate import GateCheck
 from seatrial.contracts.proof import Proof
-from seatrial.grading.regrade import asked, contradictions
+from seatrial.grading.histogram import Histogram
+from seatrial.grading.regrade import PAIRS, Asked, Place, asked, contradictions
 from seatrial.server.registry.evidence import Tally, Trial, latencies, need_of, span
 from seatrial.server.registry.model import ModelVersion
 
@@ -24,7 +25,7 @@ def agree(  # noqa: PLR0913, PLR0917 - everything that a proof is held against
     proof: Proof,
     version: ModelVersion,
     trial: Trial | None,
-    tallies: Sequence[Tally],
+    tallies: Callable[[], Sequence[Tally]],
     serving_config_digest: str,
     slo_digest: str,
     now: float,
@@ -35,18 +36,17 @@ def agree(  # noqa: PLR0913, PLR0917 - everything that a proof is held against
         proof: as submitted.
         version: that it is submitted for.
         trial: of the id that it names, if there is one.
-        tallies: what was counted under it.
+        tallies: gives what was counted under it; asked only where all else agrees.
         serving_config_digest: of how the version is served here; empty where it is not loaded.
         slo_digest: of the SLO file that decides here.
         now: Unix time in seconds.
     """
     lines: list[GateCheck] = []
-    counted = tuple(tallies)
     for found in (
         _trial(proof, version, trial, now),
         _digests(proof, version, serving_config_digest, slo_digest),
         _consistent(proof),
-        _counts(proof, counted),
+        _counts(proof, tallies),
     ):
         for line in found:
             lines.append(line)
@@ -64,7 +64,10 @@ def _trial(proof: Proof, version: ModelVersion, trial: Trial | None, now: float)
         told = f"the trial is of {trial.model_id}, the proof of {run.model or 'no model'}"
         yield _line(need, "subject", right, f"a trial and a proof of {version.model_id}", told)
         state = "it led to a proof already" if trial.closed else "it has expired"
-        yield _line(need, "trial is open", trial.counts_at(now), "one proof a trial, in its time", state)
+        holds = trial.counts_at(now)
+        yield _line(need, "trial is open", holds, "one proof a trial, in its time", "yes" if holds else state)
+    plan = run.plan if run.verb == "load" else run.verb
+    yield _line(need, "plan", run.plan == plan, plan, run.plan)
 
 
 def _digests(proof: Proof, version: ModelVersion, serving: str, slo: str) -> Iterator[GateCheck]:
@@ -83,24 +86,17 @@ def _consistent(proof: Proof) -> Iterator[GateCheck]:
     yield _line(need_of(proof), "records", not found, "counts and histograms of one run", "; ".join(found[:3]) or "yes")
 
 
-def _counts(proof: Proof, counted: tuple[Tally, ...]) -> Iterator[GateCheck]:
-    need, told = need_of(proof), asked(proof)
-    requests, errors = sum(item.requests for item in counted), sum(item.errors for item in counted)
-    close = _close(requests, told.requests, told.unanswered)
-    yield _line(need, "requests", close, f"{requests} counted here, within 1 %", str(told.requests))
-    close = _close(errors, told.refused, told.unanswered)
-    yield _line(need, "errors", close, f"{errors} counted here, within 1 %", str(told.refused))
-    if requests and told.latency.count:
-        theirs = told.latency.percentiles(*COMPARED)
-        ours = latencies(counted).percentiles(*COMPARED)
-        short = [at for at, mine, their in zip(COMPARED, ours, theirs, strict=True) if their < _least(mine)]
-        yield _line(
-            need,
-            "latency",
-            not short,
-            f"at least the {_list(ours)} ms (p50, p90, p95, p99, max) that it took here",
-            f"{_list(theirs)} ms",
-        )
+def _counts(proof: Proof, tallies: Callable[[], Sequence[Tally]]) -> Iterator[GateCheck]:
+    """Place by place: what the proof says was asked there, and what the server has counted."""
+    need, told, counted = need_of(proof), asked(proof), tuple(tallies())
+    ours: dict[Place, tuple[Tally, ...]] = {}
+    for tally in counted:
+        place = tally.phase, tally.endpoint
+        ours[place] = (*ours.get(place, ()), tally)
+    places = sorted(told.keys() | ours.keys())
+    yield _differing(need, "requests", (_requests(place, told, ours) for place in places))
+    yield _differing(need, "errors", (_errors(place, told, ours) for place in places))
+    yield _differing(need, "latency", (_latency(place, told, ours) for place in places))
     if proof.run.is_load:
         run, lasted = proof.run, span(counted)
         took = run.ended - run.started
@@ -108,6 +104,50 @@ def _counts(proof: Proof, counted: tuple[Tally, ...]) -> Iterator[GateCheck]:
         holds = long_enough and took >= LEAST_OF_DURATION * lasted - PAUSE_S
         received = f"{lasted:.0f} s here, {took:.0f} s from its start to its end"
         yield _line(need, "duration", holds, f"{run.duration_s:g} s, as it says", received)
+
+
+Difference = tuple[str, str]
+"""What was expected, and what came."""
+
+
+def _differing(need: str, step: str, found: Iterable[Difference | None]) -> GateCheck:
+    first = next((difference for difference in found if difference), None)
+    if first is None:
+        return _line(need, step, True, "at each endpoint as counted here, within 1 %", "yes")  # noqa: FBT003 - its answer
+    return _line(need, step, False, *first)  # noqa: FBT003 - its answer
+
+
+NOTHING = Asked(0, 0, 0, Histogram())
+
+
+def _requests(place: Place, told: Mapping[Place, Asked], ours: Mapping[Place, tuple[Tally, ...]]) -> Difference | None:
+    theirs, mine = told.get(place, NOTHING), sum(tally.requests for tally in ours.get(place, ()))
+    if _close(mine, theirs.requests, theirs.unanswered):
+        return None
+    return f"{mine} to {_at(place)}, within 1 %", str(theirs.requests)
+
+
+def _errors(place: Place, told: Mapping[Place, Asked], ours: Mapping[Place, tuple[Tally, ...]]) -> Difference | None:
+    theirs, mine = told.get(place, NOTHING), sum(tally.errors for tally in ours.get(place, ()))
+    if place[0] == PAIRS or _close(mine, theirs.refused, theirs.unanswered):  # failures of blocks void their comparison
+        return None
+    return f"{mine} from {_at(place)}, within 1 %", str(theirs.refused)
+
+
+def _latency(place: Place, told: Mapping[Place, Asked], ours: Mapping[Place, tuple[Tally, ...]]) -> Difference | None:
+    theirs, mine = told.get(place, NOTHING).latency, latencies(ours.get(place, ()))
+    if not theirs.count or not mine.count:
+        return None
+    received, least = theirs.percentiles(*COMPARED), mine.percentiles(*COMPARED)
+    if all(their >= _least(own) for own, their in zip(least, received, strict=True)):
+        return None
+    told_least = f"at least the {_list(least)} ms (p50, p90, p95, p99, max) that {_at(place)} took here"
+    return told_least, f"{_list(received)} ms"
+
+
+def _at(place: Place) -> str:
+    phase, endpoint = place
+    return f"{endpoint} ({phase})" if phase else endpoint
 
 
 def _least(milliseconds: float) -> float:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from seatrial.contracts.proof import Proof
 from seatrial.grading.histogram import Histogram, decode, merged
+from seatrial.grading.regrade import PAIRS
 
 TRIAL_SECONDS = 3600.0
 """How long a trial counts, and holds its version in memory."""
 MOST_OPEN_TRIALS = 16
-PAIRS = "pairs"
-"""The phase of a trial in which a candidate and the champion are asked in turn."""
-_header = re.compile(r"([0-9a-f]{32})(?:/([a-z]{1,16}))?").fullmatch
+KEPT_SECONDS = 7 * 86400.0
+"""How long a trial that has ended is known, so that a late proof of it is told why it is refused."""
+_header = re.compile(rf"([0-9a-f]{{32}})(?:/({PAIRS}))?").fullmatch
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,18 @@ from seatrial.contracts.gate import GateCheck, GateDecision, GateMode, ProofSumm
 from seatrial.contracts.proof import Proof, SloUsed
 from seatrial.contracts.slo import Promotion, parse_change, parse_duration
 from seatrial.grading import plans, versus
-from seatrial.grading.regrade import regrade
+from seatrial.grading.regrade import PAIRS, regrade
 from seatrial.grading.steady import MOST_S
-from seatrial.grading.verdict import BELOW
+from seatrial.grading.verdict import BELOW, POINTS
 from seatrial.server.core.clock import at_unix
-from seatrial.server.registry.evidence import PAIRS, Submitted, Tally, latencies, span
+from seatrial.server.registry.evidence import Submitted, Tally, latencies, span
 from seatrial.server.registry.model import ModelVersion, Stage
 
 START_S = 5.0
 """Seconds by which the users of a plan may come later than it says."""
+GOLDEN = "golden"
+UNGRADED = (*BELOW, "not proven", "unverifiable")
+"""Grades that a critical objective must not have. `not measured` is what the target does not serve: its memory."""
 LEAST_OF_RATE = 0.5
 """The share of the requests that a plan's users would send, which the server must have counted."""
 LEAST_ASKED = 0.05
@@ -51,6 +54,7 @@ class _Case:
     promotion: Promotion
     slo: SloUsed
     serving: str
+    known: int
     now: float
 
 
@@ -62,6 +66,7 @@ def examine(  # noqa: PLR0913, PLR0917 - everything that the answer depends on
     found: Sequence[Evidence],
     now: float,
     serving: str = "",
+    known: int = 1,
 ) -> GateDecision:
     """The gate's whole table for one promotion.
 
@@ -73,6 +78,7 @@ def examine(  # noqa: PLR0913, PLR0917 - everything that the answer depends on
         found: the proofs of the candidate, the oldest first; of each need the last one counts.
         now: Unix time in seconds.
         serving: the digest of how the candidate is served here, if it is loaded.
+        known: how many known answers the candidate has.
     """
     promotion = rules.slo.document.promotion.get(new_stage.value)  # type: ignore[call-overload] # of known stages
     needs = promotion.needs if promotion and rules.mode != "off" else ()
@@ -82,7 +88,7 @@ def examine(  # noqa: PLR0913, PLR0917 - everything that the answer depends on
         told = f"nothing is said of it in {rules.slo.name}"
         checks.append(_line("promotion", "stated", False, f"[promotion.{new_stage}] in the SLO file", told))  # noqa: FBT003 - its answer
     if promotion:
-        case = _Case(version, champion, promotion, rules.slo, serving, now)
+        case = _Case(version, champion, promotion, rules.slo, serving, known, now)
         for need in needs:
             checks += _first_failing(_steps(need, latest.get(need), case))
     missing = [need for need in needs if any(line.need == need and line.holds is False for line in checks)]
@@ -114,10 +120,13 @@ def _steps(need: str, item: Evidence | None, case: _Case) -> Iterator[GateCheck]
     yield from _digests(need, item, case)
     age, most = case.now - item.submitted.submitted, parse_duration(case.promotion.max_age)
     yield _line(need, "fresh", age <= most, f"at most {case.promotion.max_age} old", f"{age / 3600:.1f} h")
-    graded = regrade(replace(item.proof, blocks=()), case.slo)
+    answers = item.proof.answers if need == GOLDEN else ()
+    graded = regrade(replace(item.proof, blocks=(), answers=answers), case.slo)
     yield from _valid(need, graded, item)
-    yield from _graded(need, graded, case.version.model_id)
-    if need == "bench" and case.champion and versus.stated(case.slo.document, item.proof.run.plan):
+    if need == GOLDEN:
+        yield _known_answers(graded, item, case)
+    yield from _graded(need, graded)
+    if need == "bench" and case.champion and versus.stated(case.slo.document, "bench"):
         yield from _against(need, item, case, case.champion)
 
 
@@ -176,17 +185,28 @@ def _not_of_plan(plan: plans.Plan, graded: Proof, counted: tuple[Tally, ...]) ->
         yield f"{requests} requests instead of {expected:.0f}, half of what its users send"
 
 
-def _graded(need: str, graded: Proof, model_id: str) -> Iterator[GateCheck]:
+def _known_answers(graded: Proof, item: Evidence, case: _Case) -> GateCheck:
+    """As many as the version has were asked for, and each was right."""
+    own = [answer for answer in graded.answers if answer.model_id == case.version.model_id]
+    wrong = [f"{answer.check}: {answer.right} of {answer.cases} right" for answer in own if answer.right < answer.cases]
+    asked = max((answer.cases for answer in own), default=0)
+    requests = sum(tally.requests for tally in item.submitted.counted)
+    holds = not wrong and asked >= case.known and requests >= case.known
+    told = _told(wrong) if wrong else f"{asked} asked for, {requests} requests counted here"
+    return _line(GOLDEN, "known answers", holds, f"all {case.known}, each right", told)
+
+
+def _graded(need: str, graded: Proof) -> Iterator[GateCheck]:
     critical = [item for item in graded.grades if item.critical]
-    below = [f"{item.sli} of {item.scope} is {item.grade}" for item in critical if item.grade in (*BELOW, "not proven")]
-    below += [f"{a.model_id}, {a.check}: {a.right} of {a.cases} right" for a in graded.answers if a.right < a.cases]
-    if graded.run.verb == "golden" and not any(a.model_id == model_id and a.cases for a in graded.answers):
-        below.append(f"no known answer of {model_id} was asked for")
-    yield _line(need, "critical objectives", not below, "none below acceptable", _told(below))
+    below = [f"{item.sli} of {item.scope} is {item.grade}" for item in critical if item.grade in UNGRADED]
+    if need != GOLDEN and not any(item.grade in POINTS for item in graded.grades):
+        below.append("no objective of the SLO file applies")
+    yield _line(need, "critical objectives", not below, "all graded, none below acceptable", _told(below))
     verdict = graded.verdict
     score = "" if verdict.score is None else f"score {verdict.score:.0%}"
     told = "; ".join([verdict.outcome, *([score] if score else []), *verdict.reasons[:MOST_SHOWN]])
-    yield _line(need, "score", verdict.outcome == "pass", "pass", told)
+    passed = verdict.outcome == "pass" and not verdict.marginal
+    yield _line(need, "score", passed, "pass, and not marginal", told)
 
 
 def _against(need: str, item: Evidence, case: _Case, champion: ModelVersion) -> Iterator[GateCheck]:
@@ -195,8 +215,8 @@ def _against(need: str, item: Evidence, case: _Case, champion: ModelVersion) -> 
     same = known.get(champion.model_id) == champion.manifest.digest
     told = ", ".join(sorted(known)) or "nothing"
     yield _line(need, "champion", same, f"measured against {champion.model_id}, which serves now", told)
-    found = {c.endpoint: c for c in versus.compare(case.slo.document, item.proof.run.plan, item.proof.blocks)}
-    for objective in versus.stated(case.slo.document, item.proof.run.plan):
+    found = {c.endpoint: c for c in versus.compare(case.slo.document, "bench", item.proof.blocks)}
+    for objective in versus.stated(case.slo.document, "bench"):
         endpoint, limit = objective.endpoint or "all", parse_change(objective.versus_champion or "")
         own = _own_ratio(item.submitted.counted, objective.endpoint, case.version.model_id, champion.model_id)
         compared = found.get(endpoint)

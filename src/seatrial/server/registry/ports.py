@@ -61,7 +61,7 @@ class EvidenceStore(Protocol):
     """Trials, what was counted in them, and proofs. Each call raises `StorageUnavailable` where it cannot be done."""
 
     def open_trial(self, trial: Trial) -> None:
-        """Begin a trial; raises `TrialConflict` where too many are open."""
+        """Begin a trial; where too many are open the oldest of the same caller ends, or `TrialConflict` is raised."""
 
     def trial(self, trial_id: str) -> Trial | None:
         """A trial, open or not; none where there was none of that id."""

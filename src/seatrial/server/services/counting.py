@@ -5,6 +5,7 @@ Each worker counts for itself; what they write down adds up in the database.
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,10 +14,28 @@ from seatrial.server.core.clock import Wall
 from seatrial.server.registry.evidence import Tally, read_header
 from seatrial.server.registry.ports import EvidenceStore
 
-MOST_KNOWN = 64
-"""Ids that one worker counts under at once; anybody may send any id."""
-MOST_NOTED = 1_000_000
+UNKNOWN_SECONDS = 3.0
+"""How long answers under an unknown id are kept: a trial begun at another worker is known here within a second."""
+MOST_NOTED = 100_000
+MOST_PLACES = 100
+"""Endpoints and models that are counted apart under one trial."""
 _CLIENT_ERROR = 400
+
+
+class Noted(NamedTuple):
+    """One answer under an id that somebody sent."""
+
+    trial_id: str
+    phase: str
+    endpoint: str
+    model_id: str
+    status: int
+    seconds: float
+    moment: float
+
+
+Place = tuple[str, str, str]
+"""Phase, endpoint and model."""
 
 
 @dataclass(slots=True)
@@ -27,30 +46,34 @@ class _Count:
     last: float = 0.0
     latency: Histogram = field(default_factory=Histogram)
 
-    def add(self, group: list[tuple[int, float, float]]) -> None:
-        """Count answers: status, seconds, and when."""
-        statuses, seconds, moments = zip(*group, strict=True)
+    def add(self, group: list[Noted]) -> None:
+        """Count answers."""
+        moments = [item.moment for item in group]
         self.first = min(self.first or moments[0], *moments)
         self.last = max(self.last, *moments)
         self.requests += len(group)
-        self.errors += sum(status >= _CLIENT_ERROR for status in statuses)
-        self.latency.add(np.array(seconds) * 1000)
+        self.errors += sum(item.status >= _CLIENT_ERROR for item in group)
+        self.latency.add(np.array([item.seconds for item in group]) * 1000)
 
 
 class Counter:
-    """Counts in this worker, under an id of its own; lives as long as the worker."""
+    """Counts in this worker, under an id of its own; lives as long as the worker.
+
+    Anybody may send any id: what is under none of a known trial is forgotten within seconds, and never counted.
+    """
 
     def __init__(self, worker: str, wall: Wall) -> None:
         self._worker = worker
         self._wall = wall
-        self._noted: list[tuple[str, str, str, int, float, float]] = []
-        self._counts: dict[str, dict[tuple[str, str, str], _Count]] = {}
+        self._noted: list[Noted] = []
+        self._counts: dict[str, dict[Place, _Count]] = {}
         self._changed: set[str] = set()
 
     def note(self, header: str, endpoint: str, model_id: str, status: int, seconds: float) -> None:
         """An answer under a trial is about to be sent. Only noted here, in the event loop; `flush` counts."""
-        if len(self._noted) < MOST_NOTED:
-            self._noted.append((header, endpoint, model_id, status, seconds, self._wall()))
+        found = read_header(header)
+        if found and len(self._noted) < MOST_NOTED:
+            self._noted.append(Noted(*found, endpoint, model_id, status, seconds, self._wall()))
 
     def flush(self, store: EvidenceStore, open_trials: Collection[str]) -> None:
         """Count what was noted, and write down what has changed of the trials that are open; called in a thread.
@@ -58,29 +81,28 @@ class Counter:
         Raises:
             StorageUnavailable: it could not be written; the next call tries again.
         """
-        self._fold()
-        self._forget(open_trials)
-        for trial_id in sorted(self._changed & set(open_trials)):
+        self._fold(open_trials)
+        for ended in [trial_id for trial_id in self._counts if trial_id not in open_trials]:
+            del self._counts[ended]
+            self._changed.discard(ended)
+        for trial_id in sorted(self._changed):
             store.count(self._worker, trial_id, self._tallies(trial_id))
             self._changed.discard(trial_id)
 
-    def _fold(self) -> None:
+    def _fold(self, open_trials: Collection[str]) -> None:
         noted, self._noted = self._noted, []
-        groups: dict[tuple[str, tuple[str, str, str]], list[tuple[int, float, float]]] = {}
-        for header, endpoint, model_id, status, seconds, moment in noted:
-            if found := read_header(header):
-                key = found[0], (found[1], endpoint, model_id)
-                groups.setdefault(key, []).append((status, seconds, moment))
+        young = self._wall() - UNKNOWN_SECONDS
+        groups: dict[tuple[str, Place], list[Noted]] = {}
+        for item in noted:
+            if item.trial_id in open_trials:
+                groups.setdefault((item.trial_id, item[1:4]), []).append(item)
+            elif item.moment > young:
+                self._noted.append(item)
         for (trial_id, place), group in groups.items():
-            self._counts.setdefault(trial_id, {}).setdefault(place, _Count()).add(group)
-            self._changed.add(trial_id)
-
-    def _forget(self, open_trials: Collection[str]) -> None:
-        """Of what is too much the oldest; never a trial that is open, whatever ids others make up."""
-        strangers = [trial_id for trial_id in self._counts if trial_id not in open_trials]
-        for trial_id in strangers[: max(0, len(self._counts) - MOST_KNOWN)]:
-            del self._counts[trial_id]
-            self._changed.discard(trial_id)
+            counts = self._counts.setdefault(trial_id, {})
+            if place in counts or len(counts) < MOST_PLACES:
+                counts.setdefault(place, _Count()).add(group)
+                self._changed.add(trial_id)
 
     def _tallies(self, trial_id: str) -> list[Tally]:
         return [

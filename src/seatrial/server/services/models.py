@@ -23,17 +23,15 @@ INLINE_SECONDS = 0.002
 
 WARMUP_RUNS = 5
 NOTHING_LOADED = Snapshot()
-NO_TRIALS: Mapping[str, str] = {}
 
 
-def load_models(  # noqa: PLR0913, PLR0917 - what is served follows from all of it
+def load_models(
     registry: Registry,
     artifacts: Artifacts,
     load: RuntimeLoader,
     default_models: Sequence[str],
     log: Callable[[str, str, str], None],
     before: Snapshot = NOTHING_LOADED,
-    trials: Mapping[str, str] = NO_TRIALS,
 ) -> Snapshot:
     """Load, warm and verify every version that is to be served. One that fails does not stop the others.
 
@@ -46,17 +44,13 @@ def load_models(  # noqa: PLR0913, PLR0917 - what is served follows from all of 
         default_models: names, in the order in which they answer inputs that name no model.
         log: hears (event, model_id, detail) of each that is loaded, or fails.
         before: what this worker serves so far.
-        trials: the versions that are on trial, by the trials' ids.
     """
     loaded: dict[str, LoadedModel] = {}
     failures: dict[str, str] = {}
     production: dict[str, LoadedModel] = {}
     held = (*before.production.values(), *before.on_trial.values(), *before.by_id.values())
     memory = {model.model_id: model for model in held}
-    candidates = set(trials.values())
-    for version in registry.versions():
-        if version.stage not in SERVED and version.model_id not in candidates:
-            continue
+    for version in (version for version in registry.versions() if version.stage in SERVED):
         known = memory.get(version.model_id)
         if known and known.manifest != version.manifest:
             known = None  # another registry, such as one from a backup, may give the same id to something else
@@ -74,14 +68,12 @@ def load_models(  # noqa: PLR0913, PLR0917 - what is served follows from all of 
     for name in _without_production(registry, production):
         if name in before.production:
             production[name] = before.production[name]
-    served = {version.model_id for version in registry.versions() if version.stage in SERVED}
     return Snapshot(
-        by_id={model_id: model for model_id, model in loaded.items() if model_id in served},
+        by_id=loaded,
         production=production,
         defaults=tuple(production[name] for name in default_models if name in production),
         others=tuple(model for name, model in sorted(production.items()) if name not in default_models),
         failures=failures,
-        on_trial={trial: loaded[model_id] for trial, model_id in trials.items() if model_id in loaded},
     )
 
 
@@ -145,7 +137,7 @@ def describe_model(registry: Registry, pool: Pool, model_id: str) -> dict[str, A
         "serving_config_digest": model.serving_config_digest if model else None,
         "execution": [],
         "proofs": [],
-        "failure": pool.snapshot.failures.get(version.model_id),
+        "failure": pool.snapshot.failures.get(version.model_id) or pool.snapshot.failed_on_trial.get(version.model_id),
     }
 
 

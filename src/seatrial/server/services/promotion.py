@@ -8,7 +8,7 @@ import orjson
 
 from seatrial.contracts.gate import GATED, GateDecision, decision_adapter
 from seatrial.server.core.clock import Wall
-from seatrial.server.core.errors import GateRefused, ModelUnusable, StageConflict, UnknownModel
+from seatrial.server.core.errors import GateRefused, InferenceFailed, ModelUnusable, StageConflict, UnknownModel
 from seatrial.server.inference.golden import Replay
 from seatrial.server.registry import lifecycle
 from seatrial.server.registry.gate import Rules, examine
@@ -53,17 +53,19 @@ class Promotion:
         evidence: trials and proofs.
         documents: where proofs and decisions are kept.
         rules: the SLO file that decides, and how strictly.
-        replay: asks a version its known inputs again, without serving it; raises `ModelUnusable`.
+        replay: asks a version its known inputs again, without serving it; raises `SeatrialError`.
+        known: tells how many known answers a version has; raises `ModelUnusable`.
         wall: tells Unix time in seconds.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what it is made of
         self,
         ledger: Ledger,
         evidence: EvidenceStore,
         documents: Documents,
         rules: Rules,
         replay: Callable[[ModelVersion], Replay],
+        known: Callable[[ModelVersion], int],
         wall: Wall,
     ) -> None:
         self._ledger = ledger
@@ -71,6 +73,7 @@ class Promotion:
         self._documents = documents
         self._rules = rules
         self._replay = replay
+        self._known = known
         self._wall = wall
 
     def gate(self, model_id: str, new_stage: Stage | None = None, serving: str = "") -> GateDecision:
@@ -127,7 +130,7 @@ class Promotion:
         version = self._ledger.get(target)
         try:
             replayed = self._replay(version)
-        except ModelUnusable as error:
+        except (ModelUnusable, InferenceFailed) as error:
             raise StageConflict(f"Nothing was rolled back: {target} does not answer as it did. {error}") from error
         probes = {"schema": "seatrial/replay/v1", "model_id": target, **asdict(replayed)}
         written = Note(note.who, note.why, self._documents.put(orjson.dumps(probes)), self._rules.mode)
@@ -159,7 +162,11 @@ class Promotion:
         champion = next((item for item in others if item.stage is Stage.PRODUCTION), None)
         found = latest_evidence(version.model_id, self._evidence, self._documents)
         rival = champion if new_stage is Stage.PRODUCTION else None
-        return examine(version, new_stage, rival, self._rules, found, self._wall(), serving), champion
+        try:
+            known = self._known(version)
+        except ModelUnusable as error:
+            raise StageConflict(f"{version.model_id} cannot be served: {error}") from error
+        return examine(version, new_stage, rival, self._rules, found, self._wall(), serving, known), champion
 
 
 def _require_step(version: ModelVersion, new_stage: Stage) -> None:

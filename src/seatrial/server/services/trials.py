@@ -1,5 +1,6 @@
 """Begin a trial of a version, and take the proof that it leads to, if it agrees with what this server has seen."""
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,20 +12,22 @@ from seatrial.contracts.gate import GateCheck, ProofSummary, TrialOpened
 from seatrial.contracts.problem import MAX_LISTED, Fault, pointer
 from seatrial.contracts.proof import Proof, statement_adapter
 from seatrial.contracts.record import TRIAL_HEADER
-from seatrial.grading.regrade import Unreadable, asked, regrade, require_readable
+from seatrial.grading.regrade import Unreadable, regrade, requests_of, require_readable
 from seatrial.server.core import ids
 from seatrial.server.core.clock import Wall, at_unix
-from seatrial.server.core.errors import InvalidInput, InvalidJSON, ModelUnusable, ProofRefused, TrialConflict
+from seatrial.server.core.errors import Busy, InvalidInput, InvalidJSON, ModelUnusable, ProofRefused
 from seatrial.server.inference.faults import describe
 from seatrial.server.registry.agreement import agree
 from seatrial.server.registry.evidence import TRIAL_SECONDS, Submitted, Tally, Trial, need_of
 from seatrial.server.registry.gate import Evidence, Rules, summarize
-from seatrial.server.registry.model import Stage
 from seatrial.server.registry.ports import Documents, EvidenceStore, Ledger
 
 SETTLE_SECONDS = 3.0
 """How long a submission waits for the counts of the other workers, which write them twice a second."""
 STEP_SECONDS = 0.1
+MOST_LOOKED_AT = 4
+"""Proofs that are looked at at once, by this worker: each may wait for the counts of others."""
+RETRY_SECONDS = 5
 MOST_TOLD = 20
 """Proofs of a version that are told: each is read and graded."""
 
@@ -67,17 +70,16 @@ class Trials:
         self._serving = serving
         self._refresh = refresh
         self._wall = wall
+        self._looking = threading.BoundedSemaphore(MOST_LOOKED_AT)
 
     def begin(self, model_id: str, who: str) -> TrialOpened:
-        """Begin a trial; from now on the version answers requests that carry its id.
+        """Begin a trial; once it is loaded the version answers requests that name it, and carry the trial's id.
 
         Raises:
             UnknownModel: there is no such version.
-            TrialConflict: it is archived, or too many trials are open.
+            TrialConflict: too many trials of others are open.
         """
         version = self._ledger.get(model_id)
-        if version.stage is Stage.ARCHIVED:
-            raise TrialConflict(f"{model_id} is archived, and is not served to be put on trial.")
         now = self._wall()
         trial = Trial(ids.secret_id(), version.name, version.version, now, now + TRIAL_SECONDS, who)
         self._evidence.open_trial(trial)
@@ -99,13 +101,28 @@ class Trials:
             InvalidInput: it is no proof; says what is wrong, and where.
             ProofRefused: it does not agree with what this server knows; says in which line.
             TrialConflict: another proof of the same trial came first.
+            Busy: too many proofs are being looked at.
         """
+        if not self._looking.acquire(blocking=False):
+            raise Busy(f"{MOST_LOOKED_AT} proofs are being looked at.", RETRY_SECONDS)
+        try:
+            return self._take(model_id, body, who)
+        finally:
+            self._looking.release()
+
+    def _take(self, model_id: str, body: bytes, who: str) -> Taken:
         version = self._ledger.get(model_id)
         proof = read_proof(body)
         trial = self._evidence.trial(proof.run.trial)
-        counted = self._counts(proof) if trial else ()
+        counted: tuple[Tally, ...] = ()
+
+        def count() -> Sequence[Tally]:
+            nonlocal counted
+            counted = tuple(self._counts(proof))
+            return counted
+
         now = self._wall()
-        checks = agree(proof, version, trial, counted, self._serving(model_id), self._rules.slo.digest, now)
+        checks = agree(proof, version, trial, count, self._serving(model_id), self._rules.slo.digest, now)
         if not checks[-1].holds:
             raise ProofRefused(checks)
         submitted = Submitted(
@@ -116,7 +133,7 @@ class Trials:
             trial_id=proof.run.trial,
             submitted=now,
             who=who,
-            counted=tuple(counted),
+            counted=counted,
         )
         self._evidence.submit(submitted)
         self._refresh()
@@ -130,11 +147,11 @@ class Trials:
 
     def _counts(self, proof: Proof) -> Sequence[Tally]:
         """What was counted under a trial, once every worker has had the time to say so."""
-        deadline = time.monotonic() + SETTLE_SECONDS
+        deadline, requests = time.monotonic() + SETTLE_SECONDS, requests_of(proof)
         while True:
             self._refresh()
             counted = self._evidence.tallies(proof.run.trial)
-            enough = sum(tally.requests for tally in counted) >= asked(proof).requests
+            enough = sum(tally.requests for tally in counted) >= requests
             if enough or time.monotonic() > deadline:
                 return counted
             time.sleep(STEP_SECONDS)

@@ -11,6 +11,7 @@ from seatrial.contracts.proof import Side
 from seatrial.contracts.record import WARM_UP, Generator, Run, Sample
 from seatrial.contracts.slo import Slo
 from seatrial.grading import versus
+from seatrial.grading.regrade import PAIRS, WARM_UP_REQUESTS
 from seatrial.grading.toml import WrongFile
 from seatrial.trials.bench.suite import Benchmark, benchmarks
 from seatrial.trials.core import probe
@@ -22,7 +23,6 @@ from seatrial.trials.measure import pairs, records
 from seatrial.trials.measure.gone import require_still_there
 
 TIMEOUT_S = 30.0
-WARM_UP_REQUESTS = 20
 WARM_UP_S = 1.0
 _Suites = tuple[Sequence[Benchmark], Sequence[Benchmark]]
 """What the champion is asked, and what the candidate is."""
@@ -150,7 +150,7 @@ async def _measure(
 
 def _in_pairs(target: Target) -> Target:
     """The server counts what is asked in turn apart from the rest."""
-    return replace(target, trial=f"{target.trial}/pairs") if target.trial else target
+    return replace(target, trial=f"{target.trial}/{PAIRS}") if target.trial else target
 
 
 def _clocks() -> tuple[float, float]:

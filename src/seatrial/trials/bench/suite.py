@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from seatrial.grading.regrade import MOST_CALLERS as CALLERS
 from seatrial.trials.core import questions
 from seatrial.trials.core.questions import Question
 from seatrial.trials.core.target import Target
 
 SAMPLES = 300
 BATCH = 32
-CALLERS = 10
 
 
 @dataclass(frozen=True, slots=True)

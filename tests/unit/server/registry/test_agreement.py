@@ -33,7 +33,8 @@ def lines(  # noqa: PLR0913 - what may be wrong
     now: float = NOW,
 ) -> tuple[GateCheck, ...]:
     known = None if unknown else trial or a_trial(SECOND)
-    return agree(proof, version, known, counted(proof, SECOND) if tallies is None else tallies, serving, slo, now)
+    seen = counted(proof, SECOND) if tallies is None else tallies
+    return agree(proof, version, known, lambda: seen, serving, slo, now)
 
 
 @pytest.mark.parametrize("need", PROOFS)
@@ -54,6 +55,23 @@ HIGH = PROOFS["load.high"]
 ONE = counted(HIGH, SECOND)[0]
 
 
+BENCH = PROOFS["bench"]
+
+
+def relabelled() -> Proof:
+    """Health checks are called predictions, and predictions something else."""
+    names = {"GET /health": "POST /predict", "POST /predict": "GET /health"}
+    swapped = tuple(replace(item, name=names.get(item.name, item.name)) for item in BENCH.endpoints)
+    first, *rest = swapped
+    assert first.measured
+    fewer = Histogram(np.full(100, 10.0)).summary()
+    return replace(
+        BENCH,
+        endpoints=(replace(first, requests=100, measured=fewer, corrected=fewer), *rest),
+        total=replace(BENCH.total, requests=BENCH.total.requests - first.requests + 100),
+    )
+
+
 @pytest.mark.parametrize(
     ("step", "found"),
     [
@@ -63,6 +81,10 @@ ONE = counted(HIGH, SECOND)[0]
         ("subject", lambda: lines(replace(HIGH, run=replace(HIGH.run, model="digits:3")))),
         ("trial is open", lambda: lines(trial=a_trial(SECOND, closed=True))),
         ("trial is open", lambda: lines(now=NOW + 7200)),
+        ("plan", lambda: lines(replace(BENCH, run=replace(BENCH.run, plan="x")), tallies=counted(BENCH, SECOND))),
+        ("records", lambda: lines(replace(HIGH, warm_up_s=58.0))),
+        ("requests", lambda: lines(relabelled(), tallies=counted(BENCH, SECOND))),
+        ("latency", lambda: lines(BENCH, tallies=tuple(slower(tally, 3.0) for tally in counted(BENCH, SECOND)))),
         (
             "model digest",
             lambda: lines(version=replace(SECOND, manifest=replace(MANIFEST, digest="sha256:" + "a" * 64))),

@@ -7,7 +7,7 @@ from tests.fakes.evidence import TRIAL, MemoryEvidence
 from seatrial.grading.histogram import decode
 from seatrial.server.core.errors import StorageUnavailable
 from seatrial.server.registry.evidence import Tally
-from seatrial.server.services.counting import MOST_KNOWN, Counter
+from seatrial.server.services.counting import MOST_NOTED, MOST_PLACES, UNKNOWN_SECONDS, Counter
 
 PREDICT = "POST /predict"
 
@@ -74,14 +74,41 @@ def test_what_could_not_be_written_is_written_the_next_time() -> None:
 
 
 def test_who_makes_up_ids_fills_no_memory() -> None:
-    """The oldest are forgotten, but none of a trial that is open."""
-    store, counter = MemoryEvidence(), Counter("worker", ManualClock())
-    first, last = f"{0:032x}", f"{MOST_KNOWN:032x}"
-    counter.note(TRIAL, PREDICT, "a:2", 200, 0.001)
-    for number in range(MOST_KNOWN + 1):
+    """Nothing is counted under an id that is of no trial, and after some seconds nothing is kept of it."""
+    clock, store = ManualClock(), MemoryEvidence()
+    counter = Counter("worker", clock)
+    for number in range(1000):
         counter.note(f"{number:032x}", PREDICT, "a:2", 200, 0.001)
+    clock.advance(UNKNOWN_SECONDS)
     counter.flush(store, {TRIAL})
-    counter.flush(store, {first, last})
+    counter.flush(store, {f"{number:032x}" for number in range(1000)})
+
+    assert [len(store.tallies(f"{number:032x}")) for number in (0, 999)] == [0, 0]
+    for _ in range(MOST_NOTED + 1):
+        counter.note(TRIAL, PREDICT, "a:2", 200, 0.001)
+    counter.flush(store, {TRIAL})
+    assert [tally.requests for tally in counted(store).values()] == [MOST_NOTED]
+
+
+def test_a_trial_has_so_many_places_and_no_phase_but_one() -> None:
+    """Whatever is asked under it, and whatever is written behind the id."""
+    store, counter = MemoryEvidence(), Counter("worker", ManualClock())
+    for number in range(MOST_PLACES + 10):
+        counter.note(TRIAL, f"GET /{number}", "", 404, 0.001)
+    counter.note(f"{TRIAL}/anything", PREDICT, "a:2", 200, 0.001)
+    counter.flush(store, {TRIAL})
+
+    assert len(counted(store)) == MOST_PLACES
+    assert {phase for phase, _, _ in counted(store)} == {""}
+
+
+def test_a_trial_that_ended_is_forgotten() -> None:
+    """Its counts are in the database, or were never to be there."""
+    store, counter = MemoryEvidence(), Counter("worker", ManualClock())
+    counter.note(TRIAL, PREDICT, "a:2", 200, 0.001)
+    counter.flush(store, {TRIAL})
+    counter.flush(store, ())
+    counter.note(TRIAL, PREDICT, "a:2", 200, 0.001)
+    counter.flush(store, {TRIAL})
 
     assert [tally.requests for tally in counted(store).values()] == [1]
-    assert [len(store.tallies(trial)) for trial in (first, last)] == [0, 1]

@@ -1,7 +1,6 @@
 """What somebody might write into a `proof.json`, or send under a trial, to fool or to break the server."""
 
 import json
-from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -19,7 +18,6 @@ from seatrial.server.core.errors import InvalidInput, InvalidJSON
 from seatrial.server.registry.agreement import agree
 from seatrial.server.registry.evidence import Tally, Trial
 from seatrial.server.registry.model import ModelVersion, Stage
-from seatrial.server.services.counting import MOST_KNOWN, Counter
 from seatrial.server.services.trials import read_proof
 from seatrial.trials.measure.prove import prove
 
@@ -44,10 +42,10 @@ def document() -> dict[str, Any]:
 
 def refused_line(proof: Proof) -> str:
     """The step at which a server that has counted what was really asked does not agree; empty where it does."""
-    counted = asked(honest())
+    counted = asked(honest())["", "POST /predict"]
     tally = Tally("", "POST /predict", "digits:1", counted.requests, 0, counted.latency.encoded(), START, START + 60)
     trial = Trial(TRIAL, "digits", 1, START, START + 3600, "key:ci")
-    last = agree(proof, VERSION, trial, [tally], SERVING, read_slo("default").digest, START + 70)[-1]
+    last = agree(proof, VERSION, trial, lambda: [tally], SERVING, read_slo("default").digest, START + 70)[-1]
     return "" if last.holds else last.step
 
 
@@ -123,33 +121,6 @@ def test_an_answer_repeats_little_of_a_proof() -> None:
     proof = honest()
     long = replace(proof, run=replace(proof.run, model="x" * 1_000_000))
     trial = Trial(TRIAL, "digits", 1, START, START + 3600, "key:ci")
-    last = agree(long, VERSION, trial, [], SERVING, read_slo("default").digest, START + 70)[-1]
+    last = agree(long, VERSION, trial, list, SERVING, read_slo("default").digest, START + 70)[-1]
 
     assert (last.step, last.holds, len(last.received)) == ("subject", False, 300)
-
-
-class Written:
-    """Keeps what a counter writes down, and nothing else."""
-
-    def __init__(self) -> None:
-        self.tallies: dict[str, int] = {}
-
-    def count(self, worker: str, trial_id: str, counted: Sequence[Tally]) -> None:
-        """See `EvidenceStore.count`."""
-        del worker
-        self.tallies[trial_id] = sum(tally.requests for tally in counted)
-
-
-def test_made_up_ids_do_not_displace_a_trial() -> None:
-    """Anybody may send any id, as many as there are: what was counted under an open trial stays."""
-    counter, written = Counter("w", lambda: START), Written()
-    open_trials: Collection[str] = {TRIAL}
-    counter.note(TRIAL, "POST /predict", "digits:1", 200, 0.001)
-    counter.flush(written, open_trials)  # type: ignore[arg-type] # the only part of the store that it uses
-    for number in range(2 * MOST_KNOWN):
-        counter.note(f"{number:032x}", "POST /predict", "digits:1", 200, 0.001)
-    counter.flush(written, open_trials)  # type: ignore[arg-type] # the same
-    counter.note(TRIAL, "POST /predict", "digits:1", 200, 0.001)
-    counter.flush(written, open_trials)  # type: ignore[arg-type] # the same
-
-    assert written.tallies == {TRIAL: 2}

@@ -39,7 +39,13 @@ class Place:
         for number, item in enumerate(proofs):
             self.take(number, item)
         self.promotion = Promotion(
-            self.ledger, self.evidence, self.documents, rules or Rules(SLO, "text"), self.replay, lambda: NOW + 60
+            self.ledger,
+            self.evidence,
+            self.documents,
+            rules or Rules(SLO, "text"),
+            self.replay,
+            lambda _: 60,
+            lambda: NOW + 60,
         )
 
     def take(self, number: int, item: Evidence) -> None:
