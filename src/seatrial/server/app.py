@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import structlog
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 import seatrial
@@ -162,27 +162,27 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
         redirect_slashes=False,
         telemetry=None,
     )
-    app.include_router(predict_routes(guard, predictor, clock.monotonic))
-    app.include_router(model_routes(guard, registry, artifacts, pool))
-    app.include_router(register_routes(guard, registrar, pool, settings.max_model_bytes, partial(_log_registered, log)))
-    app.include_router(
+    documents, rules = _store(settings), read_rules(settings)
+    serving = partial(_serving, pool)
+    trials = Trials(ledger, database.evidence, documents, rules, serving, look, clock.wall)
+    promotion = _promotion(ledger, database, documents, rules, load)
+    routers = (
+        predict_routes(guard, predictor, clock.monotonic),
+        model_routes(guard, registry, artifacts, pool, trials.proofs_if_told),
+        register_routes(guard, registrar, pool, settings.max_model_bytes, partial(_log_registered, log)),
+        proof_routes(guard, trials, clock.monotonic),
+        gate_routes(guard, promotion, serving, look),
         system_routes(
             guard,
             seatrial.__version__,
             metrics,
-            health=partial(
-                health,
-                registry,
-                pool,
-                lifecycle,
-                seatrial.__version__,
-                lambda: follower.mirror.state if follower else None,
-            ),
-            ready=partial(ready, registry, pool, lifecycle, lambda: follower.mirror.entries if follower else None),
-        )
+            health=partial(health, registry, pool, lifecycle, seatrial.__version__, partial(_database, follower)),
+            ready=partial(ready, registry, pool, lifecycle, partial(_entries, follower)),
+        ),
+        page_routes(),
     )
-    app.include_router(_gate(settings, guard, database, ledger, pool, look, load))
-    app.include_router(page_routes())
+    for router in routers:
+        app.include_router(router)
     problems.install(app)
     lane = Lane(guard, predictor, metrics, clock.monotonic, counter.note)
     journal = Journal(metrics, log, clock.monotonic, counter.note)
@@ -196,29 +196,25 @@ def _follow(database: SqlRegistry, counter: Counter, log: structlog.typing.Filte
     return Follower(mirror, partial(_log_database, log), clock.monotonic, write)
 
 
-def _gate(  # noqa: PLR0913, PLR0917 - what it is made of
-    settings: Settings,
-    guard: Guard,
-    database: SqlRegistry,
-    ledger: Ledger,
-    pool: Pool,
-    look: Callable[[], None],
-    load: RuntimeLoader,
-) -> APIRouter:
-    """Trials, the gate, promotion and rollback, over the files in the data directory."""
-    documents, rules = _store(settings), read_rules(settings)
+def _entries(follower: Follower | None) -> tuple[int, int] | None:
+    return follower.mirror.entries if follower else None
 
-    def serving(model_id: str) -> str:
-        model = pool.snapshot.loaded(model_id)
-        return model.serving_config_digest if model else ""
 
-    trials = Trials(ledger, database.evidence, documents, rules, serving, look, clock.wall)
+def _database(follower: Follower | None) -> str | None:
+    return follower.mirror.state if follower else None
+
+
+def _serving(pool: Pool, model_id: str) -> str:
+    """The digest of how a version is served here; empty where it is not loaded."""
+    model = pool.snapshot.loaded(model_id)
+    return model.serving_config_digest if model else ""
+
+
+def _promotion(
+    ledger: Ledger, database: SqlRegistry, documents: ContentStore, rules: Rules, load: RuntimeLoader
+) -> Promotion:
     again, known = partial(replay, artifacts=documents, load=load), partial(_known, documents)
-    promotion = Promotion(ledger, database.evidence, documents, rules, again, known, clock.wall)
-    router = APIRouter()
-    router.include_router(proof_routes(guard, trials, clock.monotonic))
-    router.include_router(gate_routes(guard, promotion, serving, look))
-    return router
+    return Promotion(ledger, database.evidence, documents, rules, again, known, clock.wall)
 
 
 def read_rules(settings: Settings) -> Rules:
@@ -241,9 +237,7 @@ def read_rules(settings: Settings) -> Rules:
 
 def open_promotion(settings: Settings, database: SqlRegistry) -> Promotion:
     """What moves versions, for a command; raises `WrongFile` as `read_rules` does."""
-    documents = _store(settings)
-    again, known = partial(replay, artifacts=documents, load=onnx.load), partial(_known, documents)
-    return Promotion(database, database.evidence, documents, read_rules(settings), again, known, clock.wall)
+    return _promotion(database, database, _store(settings), read_rules(settings), onnx.load)
 
 
 def _known(store: ContentStore, version: ModelVersion) -> int:

@@ -1,10 +1,12 @@
 """The routes that say what is served."""
 
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import StringConstraints
 
+from seatrial.contracts.gate import ProofSummary
 from seatrial.server.api.guard import Guard, needs
 from seatrial.server.api.openapi import problems
 from seatrial.server.api.schemas import GoldenView, ModelSummary, ModelView
@@ -15,8 +17,10 @@ from seatrial.server.services.models import describe_model, golden_of, list_mode
 ModelName = Annotated[str, StringConstraints(max_length=64)]
 
 
-def model_routes(guard: Guard, registry: Registry, artifacts: Artifacts, pool: Pool) -> APIRouter:
-    """`GET /models`, `/models/{model_id}` and `/models/{model_id}/golden`."""
+def model_routes(
+    guard: Guard, registry: Registry, artifacts: Artifacts, pool: Pool, proofs: Callable[[str], Sequence[ProofSummary]]
+) -> APIRouter:
+    """`GET /models`, `/models/{model_id}` and `/models/{model_id}/golden`. `proofs` tells those of a version."""
     router = APIRouter(tags=["models"], dependencies=[Depends(needs("read", guard))])
 
     @router.get(
@@ -41,9 +45,9 @@ def model_routes(guard: Guard, registry: Registry, artifacts: Artifacts, pool: P
         response_model=ModelView,
         responses=problems(400, 401, 403, 404, 500),
     )
-    async def model(model_id: str) -> dict[str, Any]:
-        """Manifest, figures, stage and serving configuration of one version."""
-        return describe_model(registry, pool, model_id)
+    def model(model_id: str) -> dict[str, Any]:
+        """Manifest, figures, stage, serving configuration and proofs of one version."""
+        return {**describe_model(registry, pool, model_id), "proofs": proofs(model_id)}
 
     @router.get(
         "/models/{model_id}/golden",

@@ -209,7 +209,7 @@ class ModelView(ModelSummary):
     serving_config: dict[str, Any] | None = Field(description="How answers are computed here; null while not loaded.")
     serving_config_digest: str | None
     execution: list[dict[str, Any]] = Field(description="Measured cost by batch size.")
-    proofs: list[dict[str, Any]]
+    proofs: list[ProofSummary] = Field(description="Graded by this server; empty while the database is gone.")
     failure: str | None = Field(description="Why it could not be loaded.")
 
 

@@ -15,7 +15,14 @@ from seatrial.contracts.record import TRIAL_HEADER
 from seatrial.grading.regrade import Unreadable, regrade, requests_of, require_readable
 from seatrial.server.core import ids
 from seatrial.server.core.clock import Wall, at_unix
-from seatrial.server.core.errors import Busy, InvalidInput, InvalidJSON, ModelUnusable, ProofRefused
+from seatrial.server.core.errors import (
+    Busy,
+    InvalidInput,
+    InvalidJSON,
+    ModelUnusable,
+    ProofRefused,
+    StorageUnavailable,
+)
 from seatrial.server.inference.faults import describe
 from seatrial.server.registry.agreement import agree
 from seatrial.server.registry.evidence import TRIAL_SECONDS, Submitted, Tally, Trial, need_of
@@ -144,6 +151,13 @@ class Trials:
         self._ledger.get(model_id)
         found = evidence_of(self._evidence.proofs(model_id)[-MOST_TOLD:], self._documents)
         return [summarize(item.submitted, regrade(item.proof, self._rules.slo)) for item in found]
+
+    def proofs_if_told(self, model_id: str) -> Sequence[ProofSummary]:
+        """The same, or none where the database cannot be asked: what is in memory is told all the same."""
+        try:
+            return self.proofs(model_id)
+        except StorageUnavailable:
+            return []
 
     def _counts(self, proof: Proof) -> Sequence[Tally]:
         """What was counted under a trial, once every worker has had the time to say so."""
