@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seatrial.cli.registry import Database, DataDir
+from seatrial.cli.options import Database, DataDir
 from seatrial.cli.terminal import console, explain
 
 if TYPE_CHECKING:

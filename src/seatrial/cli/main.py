@@ -6,7 +6,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import seatrial
-from seatrial.cli import doctor, registry, trial
+from seatrial.cli import database, doctor, models, trial
 from seatrial.cli.add import add
 from seatrial.cli.terminal import explain
 
@@ -22,9 +22,9 @@ app = typer.Typer(
 
 
 app.add_typer(trial.app, name="trial")
-registry.models.command()(add)
-app.add_typer(registry.models, name="models")
-app.add_typer(registry.db, name="db")
+models.models.command()(add)
+app.add_typer(models.models, name="models")
+app.add_typer(database.db, name="db")
 app.command()(doctor.doctor)
 
 

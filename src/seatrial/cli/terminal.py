@@ -1,9 +1,16 @@
-"""What the commands share: where they print, and how they explain a setting that is wrong."""
+"""What the commands share: where they print, how they end, and how they explain a setting that is wrong."""
 
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+FAILED, USAGE_ERROR, UNAVAILABLE = 1, 2, 3
+"""Exit codes of `models` and `db`: a refusal, a flag or a name that is wrong, and a place that cannot be used."""
 
 
 def console(*, stderr: bool = False, width: int = 120) -> "Console":
@@ -14,6 +21,36 @@ def console(*, stderr: bool = False, width: int = 120) -> "Console":
     if not found.is_terminal and "COLUMNS" not in found._environ:  # noqa: SLF001 - no public way to ask
         found.width = width
     return found
+
+
+def print_table(names: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """A table of texts, in which brackets are no markup."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    console(width=160).print(table)
+
+
+def print_json(document: object) -> None:
+    """A document for programs."""
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def stop(text: str, code: int) -> NoReturn:
+    """End the command, with a text on standard error."""
+    typer.echo(f"seatrial: {text}", err=True)
+    raise typer.Exit(code)
+
+
+def as_text(argument: str) -> str:
+    """An argument as text on one line: a terminal may send bytes that are none, and signs that move its cursor."""
+    text = argument.encode("utf-8", "replace").decode()
+    return "".join(sign if sign.isprintable() else " " for sign in text)
 
 
 def explain(error: Exception) -> str:

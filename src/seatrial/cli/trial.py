@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seatrial.cli.options import ApiKey
 from seatrial.cli.terminal import console
 from seatrial.contracts.proof import COULD_NOT_RUN, EXIT_CODES, USAGE_ERROR
 
@@ -31,9 +32,6 @@ TargetUrl = Annotated[
 ]
 TargetFile = Annotated[
     Path | None, typer.Option("--target-file", help="What to ask an API that is no Seatrial: paths, bodies, answers.")
-]
-ApiKey = Annotated[
-    str, typer.Option("--api-key", envvar="SEATRIAL_API_KEY", help="Sent as a bearer token.", show_envvar=True)
 ]
 SloFile = Annotated[str, typer.Option("--slo", help="An SLO file, or default (the floors), or strict.")]
 Out = Annotated[

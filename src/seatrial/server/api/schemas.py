@@ -196,6 +196,8 @@ class ModelSummary(_Answer):
     task: Literal["classification", "regression"]
     description: str
     digest: str = Field(description="SHA-256 of the ONNX file.")
+    registered_at: str = Field(description="RFC 3339, UTC.")
+    reason: str = Field(description="Why it stands in its stage.")
     loaded: bool
 
 
@@ -204,8 +206,6 @@ class ModelView(ModelSummary):
 
     metrics: dict[str, float] = Field(description="The figures of its card.")
     manifest: Manifest
-    registered_at: str
-    reason: str
     serving_config: dict[str, Any] | None = Field(description="How answers are computed here; null while not loaded.")
     serving_config_digest: str | None
     execution: list[dict[str, Any]] = Field(description="Measured cost by batch size.")

@@ -131,8 +131,6 @@ def describe_model(registry: Registry, pool: Pool, model_id: str) -> dict[str, A
         **_summary(version, pool),
         "metrics": version.manifest.metrics,
         "manifest": manifest_as_dict(version.manifest),
-        "registered_at": version.registered_at,
-        "reason": version.reason,
         "serving_config": dict(model.serving_config) if model else None,
         "serving_config_digest": model.serving_config_digest if model else None,
         "execution": [],
@@ -162,6 +160,8 @@ def _summary(version: ModelVersion, pool: Pool) -> dict[str, Any]:
         "task": version.manifest.task,
         "description": version.manifest.description,
         "digest": version.manifest.digest,
+        "registered_at": version.registered_at,
+        "reason": version.reason,
         "loaded": pool.snapshot.loaded(version.model_id) is not None,
     }
 

@@ -249,7 +249,7 @@ def test_models_are_listed_by_name_and_stage(name: str | None, stage: str | None
 
 
 def test_an_entry_of_the_list() -> None:
-    """It has the identity, the stage, the task and whether it is loaded here."""
+    """It has the identity, the stage, since when there is such a version, and whether it is loaded here."""
     assert list_models(REGISTRY, a_pool((A, 2)), "a", None)[1] == {
         "model_id": "a:2",
         "model_name": "a",
@@ -258,6 +258,8 @@ def test_an_entry_of_the_list() -> None:
         "task": "regression",
         "description": "The model a",
         "digest": A.digest,
+        "registered_at": "2026-11-22T09:30:00.125Z",
+        "reason": "test",
         "loaded": True,
     }
     assert [entry["loaded"] for entry in list_models(REGISTRY, a_pool((A, 2)), "a", None)] == [False, True, False]
