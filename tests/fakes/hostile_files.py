@@ -54,6 +54,16 @@ def torch_like(marker: Path) -> bytes:
     return zipped(("model/data.pkl", pickled(marker)), ("model/version", b"3"))
 
 
+def as_zip64(archive: bytes) -> bytes:
+    """The same with the records of a large archive before its end, as PyTorch's own writer makes them."""
+    end = archive.rindex(b"PK\x05\x06")
+    count, size, begin = struct.unpack("<HLL", archive[end + 10 : end + 20])
+    record = struct.pack("<4sQHHLLQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, size, begin)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, end, 1)
+    last = b"PK\x05\x06" + bytes(4) + struct.pack("<HHLLH", count, count, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    return archive[:end] + record + locator + last
+
+
 def numpy_objects(marker: Path) -> bytes:
     """An array of objects, which numpy would unpickle."""
     file = io.BytesIO()
@@ -88,6 +98,10 @@ FOREIGN: dict[str, tuple[Callable[[Path], bytes], str]] = {
     ),
     "zip behind onnx": (
         lambda marker: linear().SerializeToString() + torch_like(marker),
+        "a zip archive as well, behind what comes before",
+    ),
+    "zip64 behind onnx": (
+        lambda marker: linear().SerializeToString() + as_zip64(torch_like(marker)),
         "a zip archive as well, behind what comes before",
     ),
     "zip in onnx": (
@@ -436,8 +450,8 @@ REFUSED: dict[str, tuple[Make, str, str]] = {
     "control characters": (lambda: renamed("x\x1b[2J"), "A name has control characters.", r"'x\x1b[2J'"),
     "by chance": (
         lambda: summed(node("RandomUniformLike", ["sum"], ["y"])),
-        "The same example gets another answer in another batch, or at another time.",
-        "",
+        "The operator 'RandomUniformLike' draws by chance.",
+        "RandomUniformLike",
     ),
     "across the batch": (
         lambda: summed(

@@ -1,5 +1,6 @@
 """What a model is: its inputs, its output, its golden answers. Read from JSON or TOML, checked by pydantic."""
 
+import re
 import tomllib
 from dataclasses import field
 from typing import Annotated, Any, Literal, Self
@@ -15,7 +16,14 @@ DType = Literal[
     "bool", "string",
 ]  # fmt: skip
 Task = Literal["classification", "regression"]
-Label = str | int
+Label = Annotated[str, Field(max_length=200)] | Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+Axis = Annotated[int, Field(ge=1, le=2**31)]
+Words = Annotated[str, Field(max_length=10_000)]
+Name = Annotated[str, Field(max_length=200)]
+MOST_BYTES = 256 * 1024
+"""Of a manifest that somebody sends: it is read before anything is known of who wrote it."""
+MOST_DEEP = 32
+_dotted = re.compile(rf"(?:[^\s.=\[\]\"']+\s*\.\s*){{{MOST_DEEP},}}")
 
 _strict = ConfigDict(extra="forbid")
 
@@ -93,12 +101,12 @@ class InputDraft:
 
     name: str
     dtype: DType | None = None
-    shape: tuple[Annotated[int, Field(ge=1)], ...] | None = None
-    units: str = ""
-    description: str = ""
+    shape: Annotated[tuple[Axis, ...], Field(max_length=64)] | None = None
+    units: Name = ""
+    description: Words = ""
     min: Finite | None = None
     max: Finite | None = None
-    categories: tuple[str, ...] = ()
+    categories: Annotated[tuple[Name, ...], Field(max_length=10_000)] = ()
 
 
 @dataclass(frozen=True, slots=True, config=_strict, kw_only=True)
@@ -106,8 +114,8 @@ class OutputDraft:
     """What somebody says of the output; without a name, the graph has only one that will do."""
 
     name: str | None = None
-    units: str = ""
-    classes: tuple[Label, ...] = ()
+    units: Name = ""
+    classes: Annotated[tuple[Label, ...], Field(max_length=10_000)] = ()
 
 
 @dataclass(frozen=True, slots=True, config=_strict, kw_only=True)
@@ -120,11 +128,11 @@ class ManifestDraft:
 
     name: str | None = None
     task: Task | None = None
-    inputs: tuple[InputDraft, ...] = ()
+    inputs: Annotated[tuple[InputDraft, ...], Field(max_length=1000)] = ()
     output: OutputDraft = field(default_factory=OutputDraft)
-    licence: str = ""
-    description: str = ""
-    metrics: dict[str, Finite] = field(default_factory=dict)
+    licence: Words = ""
+    description: Words = ""
+    metrics: Annotated[dict[Name, Finite], Field(max_length=1000)] = field(default_factory=dict)
     version: Any = None
     digest: Any = None
     golden: Any = None
@@ -145,9 +153,13 @@ def parse_draft(data: bytes) -> ManifestDraft:
 
     Raises:
         pydantic.ValidationError: a part is wrong; it says which.
-        ValueError: it is neither.
+        ValueError: it is neither, too long, or nested too deeply.
     """
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"it has {len(data)} bytes; expected at most {MOST_BYTES}")
     text = data.decode()
+    if _dotted.search(text):  # whose reading takes a time that grows with their square
+        raise ValueError("it is nested too deeply")
     if text.lstrip().startswith("{"):
         return _draft.validate_json(text)
     try:

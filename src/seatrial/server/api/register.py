@@ -1,5 +1,6 @@
 """The route by which models come in."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -24,7 +25,7 @@ Registered = Callable[[ModelVersion, str, str], None]
 """Hears of a new version: it, who brought it, and the id of the request."""
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-Reason = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Reason = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 _FILE = {"type": "string", "format": "binary"}
 _TEXT = {"type": "string", "description": "JSON, or TOML where that is allowed."}
 BODY = {
@@ -78,7 +79,8 @@ def register_routes(
             except ClientGone:
                 return Response(status_code=400)  # which nobody reads
             note = Note(principal.name, reason)
-            wish = read_wish(name, note, sink.texts.get("manifest"), sink.texts.get("golden"))
+            texts = sink.texts.get("manifest"), sink.texts.get("golden")
+            wish = await asyncio.to_thread(read_wish, name, note, *texts)
             version = await registrar.register_in_turn(draft, wish)
         told(version, principal.name, request.state.request_id)
         response.headers["Location"] = f"/models/{version.model_id}"

@@ -8,6 +8,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.types import Receive
 
+from seatrial.contracts.manifest import MOST_BYTES as MOST_MANIFEST
 from seatrial.contracts.problem import Fault
 from seatrial.server.api.body import ClientGone
 from seatrial.server.api.guard import Headers, check_transfer
@@ -18,6 +19,7 @@ FORM = b"multipart/form-data"
 RAW = (b"application/octet-stream", b"application/onnx", b"application/x-onnx")
 ACCEPTED = {"Accept": ", ".join(kind.decode() for kind in (*RAW, FORM))}
 BLOCK = 2**20
+MOST_GOLDEN = 4 * 2**20
 OVERHEAD = 2**16
 """Bytes of a form beside its parts."""
 
@@ -107,10 +109,11 @@ class _Form:
     """The parts `model`, `manifest` and `golden` of a form, each once, in any order."""
 
     def __init__(self, boundary: bytes, draft: Draft, max_model: int, max_text: int) -> None:
-        self.limit = max_model + 2 * max_text + OVERHEAD
+        max_golden, max_manifest = min(max_text, MOST_GOLDEN), min(max_text, MOST_MANIFEST)
+        self.limit = max_model + max_manifest + max_golden + OVERHEAD
         self.texts: dict[str, bytes] = {}
         self._draft = draft
-        self._limits = {"model": max_model, "manifest": max_text, "golden": max_text}
+        self._limits = {"model": max_model, "manifest": max_manifest, "golden": max_golden}
         self._sizes: dict[str, int] = {}
         self._part = self._header = self._value = b""
         self._name = ""

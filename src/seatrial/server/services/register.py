@@ -45,7 +45,17 @@ def read_wish(name: str, note: Note, manifest: bytes | None, golden: bytes | Non
     if draft.name not in {None, name}:
         told = Fault("/manifest/name", "The manifest is of another model.", name, str(draft.name)[:100])
         raise ModelRefused("The manifest has another name than the request.", [told])
-    return Wish(name, note, draft, None if golden is None else _read(parse_golden, golden, "golden"))
+    return Wish(name, note, draft, None if golden is None else _read(_golden, golden, "golden"))
+
+
+def _golden(content: bytes) -> Golden:
+    """Golden answers that can be kept; raises as `parse_golden` does, or `ValueError`."""
+    golden = parse_golden(content)
+    try:
+        orjson.dumps(golden_as_dict(golden))
+    except TypeError as error:  # a whole number of more than 64 bits
+        raise ValueError(str(error)) from error
+    return golden
 
 
 class Registrar:

@@ -50,4 +50,5 @@ class FileDraft:
         """Remove it, unless it was moved."""
         with suppress(OSError):  # what is still to be written may find the disk full
             self._file.close()
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):  # or such that nothing can be taken away either; a later start sweeps it
+            self._path.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ import re
 from typing import BinaryIO
 
 HEAD_BYTES = 4096
+ZIP64_LOCATOR = b"PK\x06\x07"
 ZIP_END = b"PK\x05\x06"
 _ZIP_END_SIZE, _ZIP_COMMENT = 22, 65535
 
@@ -59,6 +60,8 @@ def _ends_as_zip(file: BinaryIO, size: int) -> bool:
     tail = file.read()
     place = tail.rfind(ZIP_END)
     while place >= 0:
+        if tail[max(0, place - 20) : place - 16] == ZIP64_LOCATOR:
+            return True
         directory = begin + place - int.from_bytes(tail[place + 12 : place + 16], "little")
         if directory >= 0:
             file.seek(directory)

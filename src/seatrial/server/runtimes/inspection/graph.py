@@ -24,6 +24,7 @@ from seatrial.server.inference.faults import MAX_SHOWN
 EXPECTED = "an ONNX file"
 ACCEPTED = {"Accept": "application/octet-stream, multipart/form-data"}
 DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
+BY_CHANCE = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
 MAX_DEPTH = 8
 """Graphs within graphs, the outermost counted."""
 MAX_NODES = 100_000
@@ -98,6 +99,7 @@ def check_graph(model: ModelProto) -> None:
         raise refused([fault("The file holds training.", "a model exported for inference", "training_info")])
     found = [
         *_foreign_operators(model, parts.nodes),
+        *_by_chance(parts.nodes),
         *_bad_names(parts),
         *_bad_tensors(parts.tensors),
         *_bad_sparse(parts.sparse),
@@ -168,6 +170,12 @@ def _foreign_operators(model: ModelProto, nodes: list[NodeProto]) -> Iterator[Fa
         yield fault("Operators of another domain are imported.", expected, repr(shown(domain)))
     for domain, kind in sorted({(node.domain, node.op_type) for node in nodes if node.domain not in DOMAINS}):
         yield fault(f"The operator '{shown(kind)}' is of another domain.", expected, repr(shown(domain)))
+
+
+def _by_chance(nodes: list[NodeProto]) -> Iterator[Fault]:
+    """Operators whose answers differ from one time to the next: no known answer could ever be held against them."""
+    for kind in sorted({node.op_type for node in nodes} & BY_CHANCE):
+        yield fault(f"The operator '{kind}' draws by chance.", "the same answer each time", kind)
 
 
 def _bad_names(parts: Parts) -> Iterator[Fault]:
