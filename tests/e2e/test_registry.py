@@ -86,7 +86,7 @@ def promote_another(folder: Path) -> None:
         registry.change("digits", lambda stages, _: promote(stages, 2, Stage.PRODUCTION), Note("local:test", "better"))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_running_servers_follow_the_ledger(start_server: StartServer, tmp_path: Path, workers: int) -> None:
     """A promotion and a rollback by another process: every worker serves the version in production, and none fails."""
     server = start_server("--workers", str(workers), workers=workers)

@@ -101,6 +101,7 @@ def test_a_report_is_made_again_from_the_records(smoke: Any) -> None:  # noqa: A
     assert {name: (folder / name).read_bytes() for name in FILES} == before
 
 
+@pytest.mark.long
 def test_processes_are_merged(server: ServerProcess, tmp_path: Path) -> None:
     """Two generator processes: their users add up, and all requests are in one set of records."""
     done = trial(
