@@ -2,10 +2,11 @@
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from seatrial.contracts.proof import Outcome
+from seatrial.contracts.record import TRIAL_HEADER
 
 _strict = ConfigDict(extra="forbid")
 
@@ -84,7 +85,7 @@ class TrialOpened:
     model_id: str
     digest: str
     expires_at: str
-    header: str = Field("X-Seatrial-Trial")
+    header: str = TRIAL_HEADER
 
 
 decision_adapter: TypeAdapter[GateDecision] = TypeAdapter(GateDecision)

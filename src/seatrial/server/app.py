@@ -107,7 +107,8 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
         inspector: in the place of the one that inspects files within the usual limits.
     """
     log = structlog.get_logger("seatrial")
-    artifacts = artifacts if artifacts is not None else _store(settings)
+    store = _store(settings)
+    artifacts = artifacts if artifacts is not None else store
     database = reach_registry(settings.database_url, settings.data_dir)
     counter = Counter(ids.secret_id(), clock.wall)
     follower = None if ledger else _follow(database, counter, log)
@@ -120,14 +121,14 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
     lifecycle = Lifecycle(clock.monotonic, clock.monotonic())
     metrics = Metrics(seatrial.__version__, clock.monotonic, _later)
     guard = _guard(settings)
-    registrar = Registrar(ledger, _store(settings), inspector or ProcessInspector(), settings.max_versions, look)
+    registrar = Registrar(ledger, store, inspector or ProcessInspector(), settings.max_versions, look)
 
-    candidates = Candidates(pool, partial(load_model, artifacts=artifacts, load=load), partial(_log_model, log))
+    tell = partial(_log_model, log)
+    candidates = Candidates(pool, partial(load_model, artifacts=artifacts, load=load), tell)
 
     def serve(view: View) -> bool:
         """Load what the registry says beside what is served, then serve that; who is being answered notices nothing."""
-        told, before = partial(_log_model, log), pool.snapshot
-        pool.swap(load_models(view, artifacts, load, settings.default_models, told, before))
+        pool.swap(load_models(view, artifacts, load, settings.default_models, tell, pool.snapshot))
         candidates.follow(view)
         metrics.serving(pool.snapshot)
         return not pool.snapshot.failures
@@ -162,16 +163,15 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
         redirect_slashes=False,
         telemetry=None,
     )
-    documents, rules = _store(settings), read_rules(settings)
+    rules = read_rules(settings)
     serving = partial(_serving, pool)
-    trials = Trials(ledger, database.evidence, documents, rules, serving, look, clock.wall)
-    promotion = _promotion(ledger, database, documents, rules, load)
+    trials = Trials(ledger, database.evidence, store, rules, serving, look, clock.wall)
     routers = (
         predict_routes(guard, predictor, clock.monotonic),
         model_routes(guard, registry, artifacts, pool, trials.proofs_if_told),
         register_routes(guard, registrar, pool, settings.max_model_bytes, partial(_log_registered, log)),
         proof_routes(guard, trials, clock.monotonic),
-        gate_routes(guard, promotion, serving, look),
+        gate_routes(guard, _promotion(ledger, database, store, rules, load), serving, look),
         system_routes(
             guard,
             seatrial.__version__,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from seatrial.contracts.gate import GateDecision, decision_adapter
+from seatrial.contracts.gate import GATED, GateDecision, decision_adapter
 from seatrial.contracts.proof import Outcome, Proof, SloUsed
 from seatrial.grading.spec import parse_slo
 from seatrial.grading.toml import WrongFile
@@ -16,7 +16,6 @@ from seatrial.trials.core.target import Target
 from seatrial.trials.gate.keeper import Answer, ask_gate, begin_trial, submit
 from seatrial.trials.report.files import PROOF
 
-STAGES = ("staging", "production")
 GATE_FILE = "gate.json"
 
 
@@ -101,7 +100,7 @@ def _asked(target: Target, plan: str) -> GateDecision:
     """What the gate asks for: of the next stage, or of that which needs the plan."""
     if not plan:
         return ask_gate(target)
-    decisions = [ask_gate(target, stage) for stage in STAGES]
+    decisions = [ask_gate(target, stage) for stage in GATED]
     return next((item for item in decisions if f"load.{plan}" in item.needs), decisions[-1])
 
 

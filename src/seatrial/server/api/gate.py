@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import StringConstraints
 from starlette.concurrency import run_in_threadpool
 
 from seatrial.contracts.gate import GateDecision, ProofSummary, TrialOpened
@@ -15,7 +14,7 @@ from seatrial.server.api.body import read_body
 from seatrial.server.api.guard import Guard, needs
 from seatrial.server.api.openapi import problems
 from seatrial.server.api.problems import gate_problem
-from seatrial.server.api.schemas import HistoryView, PromotedView, ProofTakenView, RolledBackView
+from seatrial.server.api.schemas import HistoryView, PromotedView, ProofTakenView, Reason, RolledBackView
 from seatrial.server.core.clock import Monotonic
 from seatrial.server.core.errors import InvalidInput
 from seatrial.server.inference.deadline import Deadline
@@ -27,11 +26,6 @@ from seatrial.server.services.trials import Trials
 NewStage = Annotated[Literal["staging", "production"], Query(description="Where to.")]
 MaybeStage = Annotated[
     Literal["staging", "production"] | None, Query(description="Where to; the next stage if nothing is said.")
-]
-Reason = Annotated[
-    str,
-    StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$"),
-    Query(description="Why, on one line; it stands in the ledger, for everybody to read."),
 ]
 
 BODY = {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}

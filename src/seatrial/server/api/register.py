@@ -12,7 +12,7 @@ from seatrial.server.access.principal import Principal
 from seatrial.server.api.body import ClientGone
 from seatrial.server.api.guard import Guard, needs
 from seatrial.server.api.openapi import problems
-from seatrial.server.api.schemas import ModelView
+from seatrial.server.api.schemas import ModelView, Reason
 from seatrial.server.api.upload import receive_into, sink_for
 from seatrial.server.inference.pool import Pool
 from seatrial.server.registry.ledger import Note
@@ -25,7 +25,6 @@ Registered = Callable[[ModelVersion, str, str], None]
 """Hears of a new version: it, who brought it, and the id of the request."""
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-Reason = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 _FILE = {"type": "string", "format": "binary"}
 _TEXT = {"type": "string", "description": "JSON, or TOML where that is allowed."}
 BODY = {
@@ -65,7 +64,7 @@ def register_routes(
         response: Response,
         name: Annotated[Name, Query(description="The model's name; the server assigns the version.")],
         principal: Annotated[Principal, writer],
-        reason: Annotated[Reason, Query(description="Why; it stands in the ledger.")] = "",
+        reason: Reason = "",
     ) -> Any:  # noqa: ANN401 - what the model says, or nothing to nobody
         """Add an ONNX file as the next version of a name, in `dev`.
 

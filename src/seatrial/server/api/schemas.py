@@ -2,7 +2,8 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from fastapi import Query
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
 from seatrial.contracts.gate import GateCheck, GateDecision, ProofSummary
 from seatrial.contracts.manifest import Manifest
@@ -80,6 +81,11 @@ class _Answer(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
 
+Reason = Annotated[
+    str,
+    StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$"),
+    Query(description="Why, on one line; it stands in the ledger, for everybody to read."),
+]
 Label = str | int | float
 
 

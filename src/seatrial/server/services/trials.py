@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from seatrial.contracts.gate import GateCheck, ProofSummary, TrialOpened
 from seatrial.contracts.problem import MAX_LISTED, Fault, pointer
 from seatrial.contracts.proof import Proof, statement_adapter
-from seatrial.contracts.record import TRIAL_HEADER
 from seatrial.grading.regrade import Unreadable, regrade, requests_of, require_readable
 from seatrial.server.core import ids
 from seatrial.server.core.clock import Wall, at_unix
@@ -96,7 +95,6 @@ class Trials:
             model_id=version.model_id,
             digest=version.manifest.digest,
             expires_at=at_unix(trial.expires),
-            header=TRIAL_HEADER,
         )
 
     def submit(self, model_id: str, body: bytes, who: str) -> Taken:
@@ -200,8 +198,6 @@ def read_proof(body: bytes) -> Proof:
         raise InvalidInput("This is no proof.", [place]) from error
     except ValidationError as error:
         entries = error.errors(include_url=False)
-        if entries[0]["type"] == "json_invalid":
-            raise InvalidJSON(entries[0]["msg"]) from error
         faults = [
             Fault(pointer(*entry["loc"]), entry["msg"], entry["msg"], describe(entry["input"]))
             for entry in entries[:MAX_LISTED]

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from seatrial.contracts.golden import Golden, parse_golden
-from seatrial.contracts.manifest import Manifest, parse_manifest
+from seatrial.contracts.golden import Golden, golden_as_dict, parse_golden
+from seatrial.contracts.manifest import Manifest, manifest_as_dict, parse_manifest
 from seatrial.zoo import ROOT
 
 
@@ -82,10 +82,6 @@ def read_known(description: bytes, golden: bytes, model_id: str) -> KnownModel:
     return KnownModel(manifest, known, model_id)
 
 
-_manifest: TypeAdapter[Manifest] = TypeAdapter(Manifest)
-_golden: TypeAdapter[Golden] = TypeAdapter(Golden)
-
-
 def write_models(path: Path, models: Models) -> None:
     """Keep them in a file, for the processes of a generator."""
     document = {
@@ -103,8 +99,8 @@ def read_models(path: Path) -> Models:
 
 def _as_document(model: KnownModel) -> dict[str, Any]:
     return {
-        "manifest": _manifest.dump_python(model.manifest, mode="json"),
-        "golden": _golden.dump_python(model.golden, mode="json"),
+        "manifest": manifest_as_dict(model.manifest),
+        "golden": golden_as_dict(model.golden),
         "model_id": model.model_id,
     }
 
