@@ -68,10 +68,15 @@ class MemoryEvidence:
         self._trials[trial.trial_id] = replace(trial, closed=True)
         self._proofs.append(submitted)
 
-    def proofs(self, model_id: str) -> Sequence[Submitted]:
+    def proofs(self, model_id: str, limit: int) -> Sequence[Submitted]:
         """See `EvidenceStore.proofs`."""
         own = (item for item in self._proofs if (item.name, item.version) == parse_model_id(model_id))
-        return tuple(sorted(own, key=lambda item: item.submitted))
+        return tuple(sorted(own, key=lambda item: (item.submitted, item.digest))[-limit:])
+
+    def latest_proofs(self, model_id: str) -> Sequence[Submitted]:
+        """See `EvidenceStore.latest_proofs`."""
+        last = {item.need: item for item in self.proofs(model_id, len(self._proofs))}
+        return tuple(last[need] for need in sorted(last))
 
 
 class MemoryDocuments:

@@ -62,7 +62,8 @@ class MemoryRegistry:
             begin = len(self._ledger)
             for move in decide(stages, self.history(name)):
                 key = (name, move.version)
-                self._versions[key] = replace(self._versions[key], stage=move.after, reason=note.why)
+                if move.after is not move.before:
+                    self._versions[key] = replace(self._versions[key], stage=move.after, reason=note.why)
                 self._write(name, move, note)
             return self._ledger[begin:]
 

@@ -89,21 +89,25 @@ def test_a_proof_closes_its_trial(store: EvidenceStore) -> None:
             store.submit(again)
 
     assert store.trial(ONE.trial_id) == replace(ONE, closed=True)
-    assert tuple(store.proofs("a:2")) == (PROOF,)
-    assert tuple(store.proofs("a:1")) == ()
+    assert tuple(store.proofs("a:2", 9)) == (PROOF,)
+    assert tuple(store.proofs("a:1", 9)) == ()
     assert [trial.trial_id for trial in store.open_trials(1500.0)] == [another(7).trial_id]
 
 
 def test_proofs_are_told_in_the_order_in_which_they_came(store: EvidenceStore) -> None:
-    """The oldest first."""
-    moments = (1700.0, 1600.0, 1800.0)
+    """The oldest first; of many the last ones, and for each need the last."""
+    moments = (1700.0, 1600.0, 1800.0, 1500.0)
+    needs = ("load.smoke", "golden", "load.smoke", "load.smoke")
     for number, moment in enumerate(moments):
         store.open_trial(another(number))
-        store.submit(
-            replace(PROOF, digest=f"sha256:{number:064x}", trial_id=another(number).trial_id, submitted=moment)
-        )
+        digest, trial_id = f"sha256:{number:064x}", another(number).trial_id
+        store.submit(replace(PROOF, digest=digest, need=needs[number], trial_id=trial_id, submitted=moment))
 
-    assert [proof.submitted for proof in store.proofs("a:2")] == sorted(moments)
+    assert [proof.submitted for proof in store.proofs("a:2", 9)] == sorted(moments)
+    assert [proof.submitted for proof in store.proofs("a:2", 2)] == [1700.0, 1800.0]
+    latest = [(proof.need, proof.submitted) for proof in store.latest_proofs("a:2")]
+    assert latest == [("golden", 1600.0), ("load.smoke", 1800.0)]
+    assert tuple(store.latest_proofs("a:1")) == ()
 
 
 def test_of_twenty_at_once_one_proof_is_taken(store: EvidenceStore) -> None:
@@ -117,4 +121,4 @@ def test_of_twenty_at_once_one_proof_is_taken(store: EvidenceStore) -> None:
     with ThreadPoolExecutor(20) as threads:
         list(threads.map(submit, range(20)))
 
-    assert len(store.proofs("a:2")) == 1
+    assert len(store.proofs("a:2", 9)) == 1

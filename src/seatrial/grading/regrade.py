@@ -18,7 +18,7 @@ ROUNDING_S = 0.001
 
 PAIRS = "pairs"
 """The phase of a run in which a candidate and the champion are asked in turn."""
-KIT_NAMES = dict.fromkeys(("concurrent requests", "throughput", "consistency"), "POST /predict")
+_KIT_NAMES = dict.fromkeys(("concurrent requests", "throughput", "consistency"), "POST /predict")
 """Endpoints as benchmarks call them, and what they ask."""
 Place = tuple[str, str]
 """Phase, empty but for pairs, and endpoint."""
@@ -69,10 +69,15 @@ def asked(proof: Proof) -> dict[Place, Asked]:
         if not item.payload:
             parts = [latency for latency in (item.measured, item.warm_up) if latency]
             own = [failure for failure in proof.failures if failure.endpoint == item.name]
-            _add(found, ("", KIT_NAMES.get(item.name, item.name)), _asked(item.requests, own, parts, item.title))
+            _add(found, ("", seen_as(item.name)), _asked(item.requests, own, parts, item.title))
     for block in proof.blocks:
-        _add(found, (PAIRS, block.endpoint), _asked(block.latency.count, (), [block.latency], _name(block)))
+        _add(found, (PAIRS, seen_as(block.endpoint)), _asked(block.latency.count, (), [block.latency], _name(block)))
     return found
+
+
+def seen_as(endpoint: str) -> str:
+    """The endpoint that the target sees where benchmarks have a name of their own for it."""
+    return _KIT_NAMES.get(endpoint, endpoint)
 
 
 def requests_of(proof: Proof) -> int:

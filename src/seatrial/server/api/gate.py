@@ -144,7 +144,7 @@ def gate_routes(
     def history(model_name: str) -> Any:  # noqa: ANN401 - the same
         """The ledger of a model: every change of a stage, who made it, why, and on what proofs."""
         return [
-            {**_change(entry), **_sealed(entry), "proofs": decision.proofs if decision else ()}
+            {**_change(entry), **_sealed(entry), **_decided(decision)}
             for entry, decision in promotion.history(model_name)
         ]
 
@@ -168,6 +168,12 @@ def _change(entry: Entry) -> dict[str, Any]:
         "gate": entry.gate,
         "proof": entry.proof,
     }
+
+
+def _decided(decision: GateDecision | None) -> dict[str, Any]:
+    if decision is None:
+        return {"new_stage": "", "proofs": (), "missing": ()}
+    return {"new_stage": decision.new_stage, "proofs": decision.proofs, "missing": decision.refused}
 
 
 def _sealed(entry: Entry) -> dict[str, str]:

@@ -289,7 +289,7 @@ class ChangeView(_Answer):
     number: int = Field(description="Of its entry in the ledger.")
     at: str = Field(description="RFC 3339, UTC.")
     model_id: str
-    action: Literal["register", "promote", "rollback", "archive"]
+    action: Literal["register", "promote", "refuse", "rollback", "archive"]
     before: str | None = Field(alias="from")
     after: str = Field(alias="to")
     who: str
@@ -299,11 +299,13 @@ class ChangeView(_Answer):
 
 
 class HistoryView(ChangeView):
-    """One entry of the ledger, bound to the one before it."""
+    """One entry of the ledger, bound to the one before it. What was refused is in it too, and changed nothing."""
 
     previous: str = Field(description="Digest of the entry before this one, of any model.")
     digest: str
-    proofs: list[ProofSummary]
+    new_stage: str = Field(description="Where the version was to go; empty where the gate was not asked.")
+    proofs: list[ProofSummary] = Field(description="What the gate looked at.")
+    missing: list[GateCheck] = Field(description="The lines of the gate that stood in the way.")
 
 
 class PromotedView(_Answer):

@@ -6,6 +6,7 @@ from seatrial.contracts.gate import GateCheck
 from seatrial.contracts.proof import Proof
 from seatrial.grading.histogram import Histogram
 from seatrial.grading.regrade import PAIRS, Asked, Place, asked, contradictions
+from seatrial.server.registry.checks import check, digest_checks
 from seatrial.server.registry.evidence import Tally, Trial, latencies, need_of, span
 from seatrial.server.registry.model import ModelVersion
 
@@ -15,8 +16,6 @@ ROUNDING_MS = 0.05
 """By how much a histogram, or a clock, may make a server's latency seem longer than that of who asked."""
 COMPARED = (50.0, 90.0, 95.0, 99.0, 100.0)
 LEAST_OF_DURATION = 0.8
-MOST_SHOWN = 300
-"""Characters of a proof's own text that an answer repeats."""
 PAUSE_S = 5.0
 """How long the users of a small load may all be thinking."""
 
@@ -44,7 +43,7 @@ def agree(  # noqa: PLR0913, PLR0917 - everything that a proof is held against
     lines: list[GateCheck] = []
     for found in (
         _trial(proof, version, trial, now),
-        _digests(proof, version, serving_config_digest, slo_digest),
+        digest_checks(need_of(proof), proof, version, serving_config_digest, slo_digest),
         _consistent(proof),
         _counts(proof, tallies),
     ):
@@ -58,32 +57,21 @@ def agree(  # noqa: PLR0913, PLR0917 - everything that a proof is held against
 def _trial(proof: Proof, version: ModelVersion, trial: Trial | None, now: float) -> Iterator[GateCheck]:
     run, need = proof.run, need_of(proof)
     known = "none of that id" if trial is None else f"a trial of {trial.model_id}"
-    yield _line(need, "trial", trial is not None, "a trial that this server began", f"{run.trial or 'no id'}: {known}")
+    yield check(need, "trial", trial is not None, "a trial that this server began", f"{run.trial or 'no id'}: {known}")
     if trial is not None:
         right = trial.model_id == version.model_id == run.model
         told = f"the trial is of {trial.model_id}, the proof of {run.model or 'no model'}"
-        yield _line(need, "subject", right, f"a trial and a proof of {version.model_id}", told)
+        yield check(need, "subject", right, f"a trial and a proof of {version.model_id}", told)
         state = "it led to a proof already" if trial.closed else "it has expired"
         holds = trial.counts_at(now)
-        yield _line(need, "trial is open", holds, "one proof a trial, in its time", "yes" if holds else state)
+        yield check(need, "trial is open", holds, "one proof a trial, in its time", "yes" if holds else state)
     plan = run.plan if run.verb == "load" else run.verb
-    yield _line(need, "plan", run.plan == plan, plan, run.plan)
-
-
-def _digests(proof: Proof, version: ModelVersion, serving: str, slo: str) -> Iterator[GateCheck]:
-    need = need_of(proof)
-    subject = next((item for item in proof.run.subjects if item.model_id == version.model_id), None)
-    digest = subject.digest if subject else "no such subject"
-    yield _line(need, "model digest", digest == version.manifest.digest, version.manifest.digest, digest)
-    config = subject.serving_config_digest if subject else ""
-    held = bool(serving) and config == serving
-    yield _line(need, "serving config digest", held, serving or "a version that is loaded", config or "none")
-    yield _line(need, "SLO digest", proof.slo.digest == slo, slo, proof.slo.digest)
+    yield check(need, "plan", run.plan == plan, plan, run.plan)
 
 
 def _consistent(proof: Proof) -> Iterator[GateCheck]:
     found = list(contradictions(proof))
-    yield _line(need_of(proof), "records", not found, "counts and histograms of one run", "; ".join(found[:3]) or "yes")
+    yield check(need_of(proof), "records", not found, "counts and histograms of one run", "; ".join(found[:3]) or "yes")
 
 
 def _counts(proof: Proof, tallies: Callable[[], Sequence[Tally]]) -> Iterator[GateCheck]:
@@ -103,7 +91,7 @@ def _counts(proof: Proof, tallies: Callable[[], Sequence[Tally]]) -> Iterator[Ga
         long_enough = lasted >= LEAST_OF_DURATION * run.duration_s - PAUSE_S
         holds = long_enough and took >= LEAST_OF_DURATION * lasted - PAUSE_S
         received = f"{lasted:.0f} s here, {took:.0f} s from its start to its end"
-        yield _line(need, "duration", holds, f"{run.duration_s:g} s, as it says", received)
+        yield check(need, "duration", holds, f"{run.duration_s:g} s, as it says", received)
 
 
 Difference = tuple[str, str]
@@ -113,8 +101,8 @@ Difference = tuple[str, str]
 def _differing(need: str, step: str, found: Iterable[Difference | None]) -> GateCheck:
     first = next((difference for difference in found if difference), None)
     if first is None:
-        return _line(need, step, True, "at each endpoint as counted here, within 1 %", "yes")  # noqa: FBT003 - its answer
-    return _line(need, step, False, *first)  # noqa: FBT003 - its answer
+        return check(need, step, True, "at each endpoint as counted here, within 1 %", "yes")  # noqa: FBT003 - its answer
+    return check(need, step, False, *first)  # noqa: FBT003 - its answer
 
 
 NOTHING = Asked(0, 0, 0, Histogram())
@@ -162,7 +150,3 @@ def _close(ours: int, theirs: int, unanswered: int) -> bool:
 
 def _list(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.3g}" for value in values)
-
-
-def _line(need: str, step: str, holds: bool, expected: str, received: str) -> GateCheck:  # noqa: FBT001 - the answer
-    return GateCheck(need=need, step=step, holds=holds, expected=expected, received=received[:MOST_SHOWN])

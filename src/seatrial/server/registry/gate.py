@@ -7,10 +7,11 @@ from seatrial.contracts.gate import GateCheck, GateDecision, GateMode, ProofSumm
 from seatrial.contracts.proof import Proof, SloUsed
 from seatrial.contracts.slo import Promotion, parse_change, parse_duration
 from seatrial.grading import plans, versus
-from seatrial.grading.regrade import PAIRS, regrade
+from seatrial.grading.regrade import PAIRS, regrade, seen_as
 from seatrial.grading.steady import MOST_S
 from seatrial.grading.verdict import BELOW, POINTS
 from seatrial.server.core.clock import at_unix
+from seatrial.server.registry.checks import check, digest_checks
 from seatrial.server.registry.evidence import Submitted, Tally, latencies, span
 from seatrial.server.registry.model import ModelVersion, Stage
 
@@ -24,8 +25,6 @@ LEAST_OF_RATE = 0.5
 LEAST_ASKED = 0.05
 """The share of a run's requests that the candidate itself must have answered."""
 MOST_SHOWN = 3
-MOST_TEXT = 600
-"""Characters of a proof's own text that a line repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +81,20 @@ def examine(  # noqa: PLR0913, PLR0917 - everything that the answer depends on
     """
     promotion = rules.slo.document.promotion.get(new_stage.value)  # type: ignore[call-overload] # of known stages
     needs = promotion.needs if promotion and rules.mode != "off" else ()
-    latest = {item.submitted.need: item for item in found}
+    latest = {item.submitted.need: item for item in found if item.submitted.need in needs}
+    graded = {need: grade_alone(need, item.proof, rules.slo) for need, item in latest.items()}
     checks: list[GateCheck] = []
     if promotion is None and rules.mode != "off":
         told = f"nothing is said of it in {rules.slo.name}"
-        checks.append(_line("promotion", "stated", False, f"[promotion.{new_stage}] in the SLO file", told))  # noqa: FBT003 - its answer
+        checks.append(check("promotion", "stated", False, f"[promotion.{new_stage}] in the SLO file", told))  # noqa: FBT003 - its answer
     if promotion:
         case = _Case(version, champion, promotion, rules.slo, serving, known, now)
         for need in needs:
-            checks += _first_failing(_steps(need, latest.get(need), case))
+            checks += _first_failing(_steps(need, latest.get(need), graded.get(need), case))
     missing = [need for need in needs if any(line.need == need and line.holds is False for line in checks)]
     if needs:
         told = f"missing: {', '.join(missing)}" if missing else "all"
-        checks.append(_line("promotion", "complete", not missing, ", ".join(needs), told))
+        checks.append(check("promotion", "complete", not missing, ", ".join(needs), told))
     return GateDecision(
         model_id=version.model_id,
         stage=version.stage.value,
@@ -103,25 +103,28 @@ def examine(  # noqa: PLR0913, PLR0917 - everything that the answer depends on
         mode=rules.mode,
         needs=tuple(needs),
         checks=tuple(checks),
-        proofs=tuple(_summary(latest[need], rules.slo) for need in needs if need in latest),
+        proofs=tuple(summarize(latest[need].submitted, graded[need]) for need in needs if need in latest),
         slo=SloText(name=rules.slo.name, digest=rules.slo.digest, text=rules.text),
         champion=champion.model_id if champion else "",
         command=_command(version, missing),
     )
 
 
-def _steps(need: str, item: Evidence | None, case: _Case) -> Iterator[GateCheck]:
+def grade_alone(need: str, proof: Proof, slo: SloUsed) -> Proof:
+    """What a proof shows by itself. How it compares with a champion is asked apart, of the one that serves then."""
+    return regrade(replace(proof, blocks=(), answers=proof.answers if need == GOLDEN else ()), slo)
+
+
+def _steps(need: str, item: Evidence | None, graded: Proof | None, case: _Case) -> Iterator[GateCheck]:
     """The steps of one proof, in their order."""
     told = f"{item.submitted.digest[:19]} of {at_unix(item.submitted.submitted)}" if item else "none was submitted"
-    yield _line(need, "evidence", item is not None, f"a proof of {need}", told)
-    if item is None:
+    yield check(need, "evidence", item is not None, f"a proof of {need}", told)
+    if item is None or graded is None:
         return
     yield _trial(need, item)
-    yield from _digests(need, item, case)
+    yield from digest_checks(need, item.proof, case.version, case.serving or None, case.slo.digest)
     age, most = case.now - item.submitted.submitted, parse_duration(case.promotion.max_age)
-    yield _line(need, "fresh", age <= most, f"at most {case.promotion.max_age} old", f"{age / 3600:.1f} h")
-    answers = item.proof.answers if need == GOLDEN else ()
-    graded = regrade(replace(item.proof, blocks=(), answers=answers), case.slo)
+    yield check(need, "fresh", age <= most, f"at most {case.promotion.max_age} old", f"{age / 3600:.1f} h")
     yield from _valid(need, graded, item)
     if need == GOLDEN:
         yield _known_answers(graded, item, case)
@@ -133,31 +136,20 @@ def _steps(need: str, item: Evidence | None, case: _Case) -> Iterator[GateCheck]
 def _trial(need: str, item: Evidence) -> GateCheck:
     requests = sum(tally.requests for tally in item.submitted.counted)
     told = f"trial {item.submitted.trial_id[:8]}: {requests} requests counted here"
-    return _line(need, "trial and counts", requests > 0, "a trial whose counts agreed", told)
-
-
-def _digests(need: str, item: Evidence, case: _Case) -> Iterator[GateCheck]:
-    subject = next((one for one in item.proof.run.subjects if one.model_id == case.version.model_id), None)
-    digest = subject.digest if subject else "no such subject"
-    yield _line(need, "model digest", digest == case.version.manifest.digest, case.version.manifest.digest, digest)
-    if case.serving and subject:
-        config = subject.serving_config_digest
-        yield _line(need, "serving config digest", config == case.serving, case.serving, config)
-    slo = item.proof.slo.digest
-    yield _line(need, "SLO digest", slo == case.slo.digest, case.slo.digest, slo)
+    return check(need, "trial and counts", requests > 0, "a trial whose counts agreed", told)
 
 
 def _valid(need: str, graded: Proof, item: Evidence) -> Iterator[GateCheck]:
-    broken = [f"{check.name}: {check.received}" for check in graded.checks if check.holds is False]
-    yield _line(need, "run valid", not broken, "every check of the run holds", _told(broken))
+    broken = [f"{one.name}: {one.received}" for one in graded.checks if one.holds is False]
+    yield check(need, "run valid", not broken, "every check of the run holds", _told(broken))
     own, counted = f"{item.submitted.name}:{item.submitted.version}", item.submitted.counted
     share = _share_of(own, counted)
-    yield _line(
+    yield check(
         need, "asked of it", share >= LEAST_ASKED, f"at least {LEAST_ASKED:.0%} of the requests", f"{share:.0%}"
     )
     if graded.run.verb == "load" and graded.run.plan in plans.NAMES:
         faults = list(_not_of_plan(plans.read_plan(graded.run.plan), graded, item.submitted.counted))
-        yield _line(need, "load of the plan", not faults, f"the users of {graded.run.plan}", _told(faults))
+        yield check(need, "load of the plan", not faults, f"the users of {graded.run.plan}", _told(faults))
 
 
 def _share_of(model_id: str, counted: tuple[Tally, ...]) -> float:
@@ -193,7 +185,7 @@ def _known_answers(graded: Proof, item: Evidence, case: _Case) -> GateCheck:
     requests = sum(tally.requests for tally in item.submitted.counted)
     holds = not wrong and asked >= case.known and requests >= case.known
     told = _told(wrong) if wrong else f"{asked} asked for, {requests} requests counted here"
-    return _line(GOLDEN, "known answers", holds, f"all {case.known}, each right", told)
+    return check(GOLDEN, "known answers", holds, f"all {case.known}, each right", told)
 
 
 def _graded(need: str, graded: Proof) -> Iterator[GateCheck]:
@@ -201,12 +193,12 @@ def _graded(need: str, graded: Proof) -> Iterator[GateCheck]:
     below = [f"{item.sli} of {item.scope} is {item.grade}" for item in critical if item.grade in UNGRADED]
     if need != GOLDEN and not any(item.grade in POINTS for item in graded.grades):
         below.append("no objective of the SLO file applies")
-    yield _line(need, "critical objectives", not below, "all graded, none below acceptable", _told(below))
+    yield check(need, "critical objectives", not below, "all graded, none below acceptable", _told(below))
     verdict = graded.verdict
     score = "" if verdict.score is None else f"score {verdict.score:.0%}"
     told = "; ".join([verdict.outcome, *([score] if score else []), *verdict.reasons[:MOST_SHOWN]])
     passed = verdict.outcome == "pass" and not verdict.marginal
-    yield _line(need, "score", passed, "pass, and not marginal", told)
+    yield check(need, "score", passed, "pass, and not marginal", told)
 
 
 def _against(need: str, item: Evidence, case: _Case, champion: ModelVersion) -> Iterator[GateCheck]:
@@ -214,7 +206,7 @@ def _against(need: str, item: Evidence, case: _Case, champion: ModelVersion) -> 
     known = {subject.model_id: subject.digest for subject in item.proof.run.subjects}
     same = known.get(champion.model_id) == champion.manifest.digest
     told = ", ".join(sorted(known)) or "nothing"
-    yield _line(need, "champion", same, f"measured against {champion.model_id}, which serves now", told)
+    yield check(need, "champion", same, f"measured against {champion.model_id}, which serves now", told)
     found = {c.endpoint: c for c in versus.compare(case.slo.document, "bench", item.proof.blocks)}
     for objective in versus.stated(case.slo.document, "bench"):
         endpoint, limit = objective.endpoint or "all", parse_change(objective.versus_champion or "")
@@ -224,17 +216,18 @@ def _against(need: str, item: Evidence, case: _Case, champion: ModelVersion) -> 
         ratio = f"{compared.ratio:.3f} ({compared.low:.3f} to {compared.high:.3f})" if compared else "not measured"
         here = "not measured" if own is None else f"{own:.3f}"
         expected = f"{objective.sli} of {endpoint} at most {limit:.3g} times {champion.model_id}'s"
-        yield _line(need, "versus champion", holds, expected, f"{ratio}; by the server's own clock {here}")
+        yield check(need, "versus champion", holds, expected, f"{ratio}; by the server's own clock {here}")
 
 
 def _own_ratio(counted: tuple[Tally, ...], endpoint: str | None, candidate: str, champion: str) -> float | None:
     """The candidate's median over the champion's, as the server measured them while they were asked in turn."""
+    asked = endpoint and seen_as(endpoint)
     medians = []
     for model_id in (candidate, champion):
         own = tuple(
             tally
             for tally in counted
-            if tally.phase == PAIRS and tally.model_id == model_id and endpoint in {None, tally.endpoint}
+            if tally.phase == PAIRS and tally.model_id == model_id and asked in {None, tally.endpoint}
         )
         histogram = latencies(own)
         if not histogram.count:
@@ -249,10 +242,6 @@ def _first_failing(steps: Iterator[GateCheck]) -> Iterator[GateCheck]:
         yield line
         if not line.holds:
             return
-
-
-def _summary(item: Evidence, slo: SloUsed) -> ProofSummary:
-    return summarize(item.submitted, regrade(item.proof, slo))
 
 
 def summarize(submitted: Submitted, graded: Proof) -> ProofSummary:
@@ -279,7 +268,3 @@ def _command(version: ModelVersion, missing: Sequence[str]) -> str:
 def _told(faults: Sequence[str]) -> str:
     more = len(faults) - MOST_SHOWN
     return "; ".join(faults[:MOST_SHOWN]) + (f"; and {more} more" if more > 0 else "") if faults else "yes"
-
-
-def _line(need: str, step: str, holds: bool, expected: str, received: str) -> GateCheck:  # noqa: FBT001 - the answer
-    return GateCheck(need=need, step=step, holds=holds, expected=expected, received=received[:MOST_TEXT])

@@ -9,7 +9,7 @@ import orjson
 from seatrial.contracts.digest import digest_of
 from seatrial.server.registry.model import Stage
 
-Action = Literal["register", "promote", "rollback", "archive"]
+Action = Literal["register", "promote", "refuse", "rollback", "archive"]
 NOTHING = "sha256:" + "0" * 64
 """What the first entry follows."""
 
@@ -26,7 +26,10 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One version changes its stage; `before` none: it was not there. A change may take several: all, or none."""
+    """One version changes its stage; `before` none: it was not there. A change may take several: all, or none.
+
+    A promotion that was refused is kept too: the version stays in its stage.
+    """
 
     version: int
     before: Stage | None

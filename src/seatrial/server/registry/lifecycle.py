@@ -35,6 +35,12 @@ def promote(stages: Stages, version: int, to: Stage) -> tuple[Move, ...]:
     return tuple(moves)
 
 
+def refuse(stages: Stages, version: int) -> tuple[Move, ...]:
+    """Leave a version where it stands, and keep that somebody asked."""
+    before = _stage_of(stages, version)
+    return (Move(version, before, before, "refuse"),)
+
+
 def archive(stages: Stages, version: int) -> tuple[Move, ...]:
     """Put a version aside; none where it is already. Raises `StageConflict` for the one in production."""
     before = _stage_of(stages, version)

@@ -78,8 +78,11 @@ class EvidenceStore(Protocol):
     def submit(self, submitted: Submitted) -> None:
         """Keep a proof, and close its trial; raises `TrialConflict` where that, or this proof, was taken already."""
 
-    def proofs(self, model_id: str) -> Sequence[Submitted]:
-        """The proofs of a version, the oldest first."""
+    def proofs(self, model_id: str, limit: int) -> Sequence[Submitted]:
+        """The last proofs of a version, at most so many, the oldest of them first."""
+
+    def latest_proofs(self, model_id: str) -> Sequence[Submitted]:
+        """Of each need the last proof of a version, by need."""
 
 
 class Artifacts(Protocol):

@@ -92,7 +92,7 @@ def load_model(version: ModelVersion, artifacts: Artifacts, load: RuntimeLoader)
     arrays = golden_arrays(signature, golden)
     verify_golden(runtime, arrays, golden)
     inline = _seconds_per_example(runtime, arrays) < INLINE_SECONDS
-    config = {**runtime.configuration(), "numpy_version": np.__version__, "mode": "inline" if inline else "threads"}
+    config = {**runtime.configuration(), "numpy_version": np.__version__}
     return LoadedModel(
         model_id=version.model_id,
         name=version.name,
@@ -101,7 +101,7 @@ def load_model(version: ModelVersion, artifacts: Artifacts, load: RuntimeLoader)
         golden=golden,
         signature=signature,
         runtime=runtime,
-        serving_config=config,
+        serving_config={**config, "mode": "inline" if inline else "threads"},
         serving_config_digest=digest_of(orjson.dumps(config, option=orjson.OPT_SORT_KEYS)),
         inline=inline,
     )

@@ -96,7 +96,7 @@ class Promotion:
         Raises:
             UnknownModel: there is no such version.
             StageConflict: it cannot go there from where it stands.
-            GateRefused: it is not proven for that.
+            GateRefused: it is not proven for that, which the ledger keeps as well.
         """
         for _ in range(ATTEMPTS):
             version = self._ledger.get(model_id)
@@ -104,10 +104,12 @@ class Promotion:
                 return Promoted(())
             _require_step(version, new_stage)
             decision, champion = self._examine(version, new_stage, serving)
-            if not (decision.allowed or override or decision.mode != "enforce"):
-                raise GateRefused(decision)
+            refused = not (decision.allowed or override or decision.mode != "enforce")
             mode = "override" if override and not decision.allowed else decision.mode
             written = Note(note.who, note.why, self._documents.put(decision_adapter.dump_json(decision)), mode)
+            if refused:
+                self._ledger.change(version.name, partial(_refusal, version), written)
+                raise GateRefused(decision)
             try:
                 entries = self._ledger.change(version.name, partial(_step, version, champion, new_stage), written)
             except _OvertakenError:
@@ -148,7 +150,7 @@ class Promotion:
         return [(entry, self._decision(entry)) for entry in entries]
 
     def _decision(self, entry: Entry) -> GateDecision | None:
-        if entry.action != "promote" or not entry.proof:
+        if entry.action not in {"promote", "refuse"} or not entry.proof:
             return None
         try:
             return decision_adapter.validate_json(self._documents.document(entry.proof))
@@ -184,6 +186,10 @@ def _step(
     if stages.get(version.version) is not version.stage or serves != (champion.version if champion else None):
         raise _OvertakenError
     return lifecycle.promote(stages, version.version, new_stage)
+
+
+def _refusal(version: ModelVersion, stages: Stages, _: Sequence[Entry]) -> Sequence[Move]:
+    return lifecycle.refuse(stages, version.version)
 
 
 def _back(target: ModelVersion, stages: Stages, history: Sequence[Entry]) -> Sequence[Move]:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from seatrial.contracts.gate import GateCheck, ProofSummary, TrialOpened
 from seatrial.contracts.problem import MAX_LISTED, Fault, pointer
 from seatrial.contracts.proof import Proof, statement_adapter
-from seatrial.grading.regrade import Unreadable, regrade, requests_of, require_readable
+from seatrial.grading.regrade import Unreadable, requests_of, require_readable
 from seatrial.server.core import ids
 from seatrial.server.core.clock import Wall, at_unix
 from seatrial.server.core.errors import (
@@ -25,7 +25,7 @@ from seatrial.server.core.errors import (
 from seatrial.server.inference.faults import describe
 from seatrial.server.registry.agreement import agree
 from seatrial.server.registry.evidence import TRIAL_SECONDS, Submitted, Tally, Trial, need_of
-from seatrial.server.registry.gate import Evidence, Rules, summarize
+from seatrial.server.registry.gate import Evidence, Rules, grade_alone, summarize
 from seatrial.server.registry.ports import Documents, EvidenceStore, Ledger
 
 SETTLE_SECONDS = 3.0
@@ -142,13 +142,13 @@ class Trials:
         )
         self._evidence.submit(submitted)
         self._refresh()
-        return Taken(summarize(submitted, regrade(proof, self._rules.slo)), checks)
+        return Taken(self._summary(submitted, proof), checks)
 
     def proofs(self, model_id: str) -> Sequence[ProofSummary]:
         """The last proofs of a version, graded by this server's SLO file, the oldest first; raises `UnknownModel`."""
         self._ledger.get(model_id)
-        found = evidence_of(self._evidence.proofs(model_id)[-MOST_TOLD:], self._documents)
-        return [summarize(item.submitted, regrade(item.proof, self._rules.slo)) for item in found]
+        found = evidence_of(self._evidence.proofs(model_id, MOST_TOLD), self._documents)
+        return [self._summary(item.submitted, item.proof) for item in found]
 
     def proofs_if_told(self, model_id: str) -> Sequence[ProofSummary]:
         """The same, or none where the database cannot be asked: what is in memory is told all the same."""
@@ -156,6 +156,9 @@ class Trials:
             return self.proofs(model_id)
         except StorageUnavailable:
             return []
+
+    def _summary(self, submitted: Submitted, proof: Proof) -> ProofSummary:
+        return summarize(submitted, grade_alone(submitted.need, proof, self._rules.slo))
 
     def _counts(self, proof: Proof) -> Sequence[Tally]:
         """What was counted under a trial, once every worker has had the time to say so."""
@@ -171,8 +174,7 @@ class Trials:
 
 def latest_evidence(model_id: str, store: EvidenceStore, documents: Documents) -> Sequence[Evidence]:
     """Of each kind the last proof of a version, with what it says; one whose file is gone is no evidence."""
-    last = {submitted.need: submitted for submitted in store.proofs(model_id)}
-    return evidence_of(tuple(last.values()), documents)
+    return evidence_of(store.latest_proofs(model_id), documents)
 
 
 def evidence_of(proofs: Sequence[Submitted], documents: Documents) -> Sequence[Evidence]:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 import orjson
-from sqlalchemy import Engine, Row, delete, insert, select, update
+from sqlalchemy import Engine, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from seatrial.server.core.errors import TrialConflict
@@ -87,12 +87,28 @@ class SqlEvidence:
         with reading(self._engine) as connection:
             return set(connection.execute(select(proofs.c.digest)).scalars())
 
-    def proofs(self, model_id: str) -> Sequence[Submitted]:
+    def proofs(self, model_id: str, limit: int) -> Sequence[Submitted]:
         """See `EvidenceStore.proofs`."""
         name, version = parse_model_id(model_id)
+        last = proofs.c.submitted.desc(), proofs.c.digest.desc()
         with reading(self._engine) as connection:
             rows = connection.execute(
-                select(proofs).filter_by(name=name, version=version).order_by(proofs.c.submitted)
+                select(proofs).filter_by(name=name, version=version).order_by(*last).limit(limit)
+            ).all()
+        return tuple(_submitted(row) for row in reversed(rows))
+
+    def latest_proofs(self, model_id: str) -> Sequence[Submitted]:
+        """See `EvidenceStore.latest_proofs`."""
+        name, version = parse_model_id(model_id)
+        last = proofs.c.submitted.desc(), proofs.c.digest.desc()
+        place = func.row_number().over(partition_by=proofs.c.need, order_by=last).label("place")
+        ranked = select(proofs.c.digest, place).filter_by(name=name, version=version).subquery()
+        with reading(self._engine) as connection:
+            rows = connection.execute(
+                select(proofs)
+                .join(ranked, ranked.c.digest == proofs.c.digest)
+                .where(ranked.c.place == 1)
+                .order_by(proofs.c.need)
             ).all()
         return tuple(_submitted(row) for row in rows)
 

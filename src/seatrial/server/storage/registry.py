@@ -85,11 +85,9 @@ class SqlRegistry:
             stages = {row.version: Stage(row.stage) for row in rows}
             entries: list[Entry] = []
             for move in decide(stages, _history(connection, name)):
-                connection.execute(
-                    update(versions)
-                    .filter_by(name=name, version=move.version)
-                    .values(stage=move.after.value, reason=note.why)
-                )
+                if move.after is not move.before:
+                    moved = update(versions).filter_by(name=name, version=move.version)
+                    connection.execute(moved.values(stage=move.after.value, reason=note.why))
                 entries.append(following(head, name, move, note, timestamp()))
                 head = Head.at(entries[-1])
             _write(connection, entries)

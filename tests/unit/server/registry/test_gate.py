@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.fakes.evidence import NOW, SERVING, SLO, a_proof, counted, evidence
 from tests.fakes.models import a_manifest, a_version
 
 from seatrial.contracts.gate import GateDecision
-from seatrial.contracts.proof import AnswerCheck, Proof
+from seatrial.contracts.proof import AnswerCheck, Block, Proof
+from seatrial.contracts.slo import Objective
 from seatrial.server.registry.gate import Evidence, Rules, examine
 from seatrial.server.registry.model import Stage
 
@@ -183,6 +185,25 @@ def test_the_servers_own_clock_has_a_say() -> None:
     assert (line.step, line.received.endswith("by the server's own clock 1.250")) == ("versus champion", True), (
         line.received
     )
+
+
+def test_a_benchmark_of_a_name_of_its_own_is_compared_with_what_it_asks() -> None:
+    """Consistency asks `POST /predict`, and as such the server has counted it."""
+
+    def renamed(item: Objective | Block) -> Any:  # noqa: ANN401 - as it came
+        return replace(item, endpoint="consistency") if item.endpoint == "POST /predict" else item
+
+    objectives = tuple(renamed(item) if item.versus_champion else item for item in SLO.document.objective)
+    rules = replace(RULES, slo=replace(SLO, document=replace(SLO.document, objective=objectives)))
+    for ratio, allowed in ((1.0, True), (1.25, False)):
+        item = evidence("bench", SECOND, CHAMPION, ratio=ratio)
+        blocks = tuple(map(renamed, item.proof.blocks))
+        decision = ask(replace(item, proof=replace(item.proof, blocks=blocks)), rules=rules)
+        lines = [line for line in decision.checks if line.step == "versus champion"]
+
+        assert (decision.allowed, lines[0].holds) == (allowed, allowed)
+        assert lines[0].expected == "p50_ms of consistency at most 1.1 times digits:1's"
+        assert lines[0].received.endswith(f"by the server's own clock {ratio:.3f}")
 
 
 def test_of_each_need_the_last_proof_counts() -> None:

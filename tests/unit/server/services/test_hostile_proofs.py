@@ -123,4 +123,4 @@ def test_an_answer_repeats_little_of_a_proof() -> None:
     trial = Trial(TRIAL, "digits", 1, START, START + 3600, "key:ci")
     last = agree(long, VERSION, trial, list, SERVING, read_slo("default").digest, START + 70)[-1]
 
-    assert (last.step, last.holds, len(last.received)) == ("subject", False, 300)
+    assert (last.step, last.holds, len(last.received)) == ("subject", False, 600)

@@ -14,7 +14,7 @@ from seatrial.server.inference.golden import Replay
 from seatrial.server.registry import lifecycle
 from seatrial.server.registry.evidence import Submitted
 from seatrial.server.registry.gate import Evidence, Rules
-from seatrial.server.registry.ledger import Entry, Note, faults
+from seatrial.server.registry.ledger import Entry, Note, faults, misplaced
 from seatrial.server.registry.model import ModelVersion, Stage
 from seatrial.server.registry.ports import Decide
 from seatrial.server.services.promotion import Promotion
@@ -86,16 +86,41 @@ def test_a_proven_version_replaces_the_one_that_serves() -> None:
 
 
 def test_an_unproven_version_stays_where_it_is() -> None:
-    """Nothing is written; the refusal holds the whole table, and what to run."""
+    """The refusal holds the whole table, and what to run; the ledger keeps who asked, why, and what was missing."""
     place = Place(*PROOFS[1:])
-    before = place.ledger.head()
     with pytest.raises(GateRefused, match=r"load.high, evidence: .* none was submitted. Run: seatrial trial prove"):
         place.promotion.promote("digits:2", Stage.PRODUCTION, WHY)
 
-    assert place.ledger.head() == before
     assert place.stages() == {"digits:1": "production", "digits:2": "staging"}
+    entry, decision = place.promotion.history("digits")[-1]
+    assert (entry.action, entry.version, entry.who, entry.why, entry.gate) == (
+        "refuse", 2, "key:ci", "it is better", "enforce",
+    )  # fmt: skip
+    assert (entry.before, entry.after) == (Stage.STAGING, Stage.STAGING)
+    assert decision
+    assert [(line.need, line.step) for line in decision.refused] == [
+        ("load.high", "evidence"), ("promotion", "complete"),
+    ]  # fmt: skip
     asked = place.promotion.gate("digits:2")
     assert (asked.allowed, asked.new_stage, asked.refused[0].need) == (False, "production", "load.high")
+
+
+def test_a_refusal_is_no_step_back() -> None:
+    """Whatever was refused in between, a rollback returns to the version that served before; the ledger stays whole."""
+    place = Place(*PROOFS, ledger=MemoryRegistry([FIRST, SECOND, THIRD]))
+    place.promotion.promote("digits:2", Stage.PRODUCTION, WHY, serving=SERVING)
+    reasons = {version.model_id: version.reason for version in place.ledger.versions()}
+    for _ in range(3):
+        with pytest.raises(GateRefused):
+            place.promotion.promote("digits:3", Stage.PRODUCTION, replace(WHY, why="try again"))
+    assert {version.model_id: version.reason for version in place.ledger.versions()} == reasons
+    place.promotion.roll_back("digits", WHY)
+
+    assert place.stages() == {"digits:1": "production", "digits:2": "staging", "digits:3": "staging"}
+    entries = place.ledger.history()
+    assert [entry.action for entry in entries[-5:]] == ["refuse"] * 3 + ["rollback"] * 2
+    stages = {version.model_id: version.stage for version in place.ledger.versions()}
+    assert [*faults(entries, place.ledger.head()), *misplaced(entries, stages)] == []
 
 
 @pytest.mark.parametrize(
