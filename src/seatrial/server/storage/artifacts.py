@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 import secrets
 import time
 from collections.abc import Collection, Iterator
@@ -22,6 +23,10 @@ from seatrial.server.storage.faults import file_faults
 
 STAGING = "staging"
 OWNER = "owner"
+MOST_OWNER = 1024
+"""Bytes of that file that are looked at; a digest has 71."""
+is_registry = re.compile(r"sha256:[0-9a-f]{64}").fullmatch
+"""Whether a text is what tells a registry from others."""
 SAFE_SECONDS = 3600
 """What is younger may still be somebody's: a draft that is being written, a file that a row is about to name."""
 
@@ -103,9 +108,16 @@ class ContentStore:
         return self.owner() == registry
 
     def owner(self) -> str:
-        """The registry whose store this is; empty where nobody has asked yet."""
-        path = self._folder / OWNER
-        return path.read_text(encoding="utf-8") if path.exists() else ""
+        """The registry whose store this is; empty where nobody has asked yet. What somebody else wrote there is none's.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        try:
+            with (self._folder / OWNER).open("rb") as file:
+                return file.read(MOST_OWNER).decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
 
     def sweep(self, known: Collection[str] | None = None) -> None:
         """Remove drafts that a crash has left, and files whose digest is not among those known, if those are.
@@ -131,17 +143,18 @@ class ContentStore:
 
     def model(self, digest: str) -> bytes:
         """See `Artifacts.model`."""
-        return self._read(digest, "model file")
+        return self.read(digest, "model file")
 
     def golden(self, digest: str) -> Golden:
         """See `Artifacts.golden`."""
-        return read_golden(self._read(digest, "golden file"))
+        return read_golden(self.read(digest, "golden file"))
 
     def document(self, digest: str) -> bytes:
         """See `Documents.document`."""
-        return self._read(digest, "document")
+        return self.read(digest, "document")
 
-    def _read(self, digest: str, what: str) -> bytes:
+    def read(self, digest: str, what: str) -> bytes:
+        """A file; `what` it is goes into the text of `ModelUnusable`, raised as `model` and `document` do."""
         try:
             content = self._path(digest).read_bytes()
         except FileNotFoundError as error:
