@@ -21,7 +21,6 @@ from seatrial.server.registry.ports import MakeVersion
 from seatrial.server.storage.artifacts import ContentStore
 
 LINEAR: bytes = linear().SerializeToString()
-NO_NUMBER = "Input should be a valid number, unable to parse string as a number"
 BOUNDARY = "multipart/form-data; boundary=b"
 
 
@@ -143,13 +142,13 @@ def test_a_form_brings_golden_answers(real: Sender) -> None:
 @pytest.mark.parametrize(
     ("part", "content", "fault"),
     [
-        ("manifest", b'stage = "production"', ("/manifest/stage", "Unexpected keyword argument", '"production"')),
+        ("manifest", b'stage = "production"', ("/manifest/stage", "no such member", '"production"')),
         ("manifest", b'name = "other"', ("/manifest/name", "it", "other")),
-        ("manifest", b"[[inputs]]\nname = 'x'\nmin = 'low'", ("/manifest/inputs/0/min", NO_NUMBER, '"low"')),
+        ("manifest", b"[[inputs]]\nname = 'x'\nmin = 'low'", ("/manifest/inputs/0/min", "a number", '"low"')),
         ("manifest", b"\xff", ("/manifest", "JSON or TOML in UTF-8", "neither")),
         ("manifest", b"= 1", ("/manifest", "JSON or TOML in UTF-8", "neither")),
-        ("golden", b"{}", ("/golden/cases", "Field required", "empty object")),
-        ("golden", b"[", ("/golden", "Invalid JSON: EOF while parsing a list at line 1 column 1", "bytes")),
+        ("golden", b"{}", ("/golden/cases", "a value", "nothing")),
+        ("golden", b"[", ("/golden", "JSON", "bytes")),
     ],
 )  # fmt: skip
 def test_what_comes_with_a_file_is_checked(

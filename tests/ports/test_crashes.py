@@ -127,6 +127,7 @@ def test_a_file_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [name for name in steps if name not in {"mkdir", "unlink"}] == [
         *("open", "open", "write", "flush", "fsync", "replace"),
         *("open", "fsync", "close") * 3,  # the folders, up to the data directory
+        "close",  # the file itself
     ]
 
 

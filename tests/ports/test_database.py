@@ -1,10 +1,11 @@
 """What both databases do: their schema, its steps, and what they keep from being done."""
 
+import errno
 import multiprocessing
 import os
 import sqlite3
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,30 @@ def test_a_copy_is_kept_of_what_is_changed(tmp_path: Path) -> None:
 
     assert (schema.current(kept), len(SqlRegistry(kept).versions())) == (schema.head(), 1)
     kept.dispose()
+
+
+@pytest.mark.parametrize("works", [2, 1, 0], ids=["all", "the file only", "nothing"])
+def test_the_copy_is_on_disk_before_anything_is_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, works: int
+) -> None:
+    """The file, then its name; where either cannot be brought there, the database stays as it is."""
+    prepare_registry(None, tmp_path).close()
+    brought: list[int] = []
+
+    def fsync(descriptor: int) -> None:
+        if len(brought) == works:
+            raise OSError(errno.EIO, "Input/output error")
+        brought.append(os.fstat(descriptor).st_ino)
+
+    engine = open_database(f"sqlite:///{tmp_path / 'seatrial.db'}")
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(StorageUnavailable, match="No copy of the database") if works < 2 else nullcontext():
+        schema.downgrade(engine, "base")
+    copies = list(tmp_path.glob("*.bak"))
+
+    assert schema.current(engine) == (schema.head() if works < 2 else schema.NONE)
+    assert brought == [copy.stat().st_ino for copy in copies] + [tmp_path.stat().st_ino] * (works > 1)
+    engine.dispose()
 
 
 def test_who_only_reads_makes_nothing(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """What the doctor finds in a deployment, and that looking changes nothing."""
 
+import json
 import os
 import shutil
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,16 +16,22 @@ from tests.fakes.models import a_manifest, a_version, digest_of, echo_golden
 from tests.fakes.postgres import Postgres
 
 from seatrial.server.core.errors import StorageUnavailable
+from seatrial.server.registry.evidence import Submitted, Trial
 from seatrial.server.registry.ledger import Note
+from seatrial.server.registry.lifecycle import promote, roll_back
+from seatrial.server.registry.model import Stage
 from seatrial.server.storage import schema
 from seatrial.server.storage.admin_token import admin_token
-from seatrial.server.storage.artifacts import STAGING, ContentStore
+from seatrial.server.storage.artifacts import OWNER, STAGING, ContentStore
 from seatrial.server.storage.bundled import Bundled
 from seatrial.server.storage.database import open_database, open_read_only, sqlite_url
-from seatrial.server.storage.doctor import Finding, Level, examine
+from seatrial.server.storage.doctor import examine
+from seatrial.server.storage.finding import Finding, Level
+from seatrial.server.storage.inventory import Use, file_findings
 from seatrial.server.storage.opening import prepare_registry, register_bundled, sweep_files, upgrade_database
 
 MODEL, GOLDEN = b"model", echo_golden()
+NOTE = Note("local:someone", "because")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -75,7 +84,7 @@ def test_a_deployment_that_is_well(tmp_path: Path, url: str | None) -> None:
     folder = tmp_path / "data"
     deploy(folder, url)
     found = look(folder, url)
-    checks = ["permissions", "admin token", "journal", "integrity", "database", "ledger", "models", "files"]
+    checks = ["permissions", "owner", "admin token", "journal", "integrity", "database", "ledger", "models", "files"]
 
     assert {finding.level for finding in found} <= {Level.OK, Level.INFORMATION}
     assert [f.check for f in found] == [name for name in checks if not url or name not in {"journal", "integrity"}]
@@ -96,6 +105,82 @@ def test_modes_that_let_others_read(tmp_path: Path) -> None:
     ]
 
 
+def test_modes_that_keep_the_owner_out(tmp_path: Path) -> None:
+    """They keep the secrets too; what a server only reads need not be written."""
+    folder = tmp_path / "data"
+    deploy(folder)
+    model = lying(folder, digest_of(MODEL))
+    modes = {"": 0o500, "seatrial.db": 0o400, "admin.token": 0o400, "artifacts": 0o600, str(model): 0o040}
+    for name, mode in modes.items():
+        (folder / name).chmod(mode)
+    try:
+        found = wrong(folder)
+    finally:
+        for name in modes:
+            (folder / name).chmod(0o700)
+
+    assert sorted((finding.check, finding.detail.partition(" has ")[2], finding.remedy) for finding in found) == [
+        ("owner", "the mode 0040, which does not let its owner read.", f"chmod u+r {model}"),
+        ("owner", "the mode 0400, which does not let its owner write.", f"chmod u+rw {folder}/seatrial.db"),
+        ("owner", "the mode 0500, which does not let its owner write.", f"chmod u+rwx {folder}"),
+        ("owner", "the mode 0600, which does not let its owner read.", f"chmod u+rwx {folder}/artifacts"),
+    ]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_files_of_another_user(tmp_path: Path) -> None:
+    """As a command that somebody else ran leaves them; a server of the data directory's user cannot write those."""
+    folder = tmp_path / "data"
+    deploy(folder)
+    os.chown(folder, 12345, 12345)
+    for path in (folder / "seatrial.db", folder / "artifacts"):
+        os.chown(path, 12345, 12345)
+    others = [path for path in folder.rglob("*") if path.stat().st_uid == 0]
+
+    assert sorted((finding.check, finding.detail, finding.remedy) for finding in wrong(folder)) == sorted(
+        ("owner", f"{path} belongs to root, the data directory to 12345.", f"chown -h 12345 {path}") for path in others
+    )
+    assert len(others) > 3
+
+
+def test_a_file_system_of_its_own_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    """Nobody needs to read it."""
+    deploy(tmp_path / "data")
+    (tmp_path / "data" / "lost+found").mkdir(mode=0)
+
+    assert wrong(tmp_path / "data") == []
+
+
+STRANGE = os.fsdecode(b"caf\xe9\x1b[2J 'x'")
+
+
+def test_names_that_are_no_text_are_harmless(tmp_path: Path) -> None:
+    """Printed as hexadecimal, and as a word that a shell understands; what lies about is counted as anything else."""
+    folder = tmp_path / STRANGE
+    deploy(folder)
+    copy, draft = folder / f"seatrial.db.{STRANGE}.bak", folder / "artifacts" / STAGING / STRANGE
+    for path in (copy, draft, folder / "artifacts" / "00" / STRANGE):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+        path.chmod(0o604)
+        os.utime(path, (0, 0))
+    found = look(folder)
+    bad = next(finding for finding in found if finding.level is Level.FAULT)
+    echo = ["/bin/bash", "-c", f"printf %s {bad.remedy.removeprefix('chmod 600 ')}"]
+    unquoted = subprocess.run(echo, capture_output=True, check=True)
+
+    assert all(text.isprintable() for finding in found for text in (finding.detail, finding.remedy))
+    assert json.dumps([finding.detail for finding in found], ensure_ascii=False).encode()
+    assert "seatrial.db.caf\\xe9\\x1b[2J 'x'.bak has the mode 0604." in bad.detail
+    assert os.fsdecode(unquoted.stdout) == str(copy)
+    assert [finding.detail for finding in found if finding.check == "leftovers"] == [
+        "No version names 2 of the files (0.0 MiB); 2 are older than an hour."
+    ]
+    with closing(prepare_registry(None, folder)) as registry:
+        sweep_files(registry, ContentStore(folder / "artifacts"))
+    assert not draft.exists()
+
+
 def test_a_copy_of_the_database_is_for_its_owner_only(tmp_path: Path) -> None:
     """As what was copied."""
     deploy(tmp_path / "data")
@@ -106,16 +191,37 @@ def test_a_copy_of_the_database_is_for_its_owner_only(tmp_path: Path) -> None:
     assert [finding.check for finding in wrong(tmp_path / "data")] == ["database"]
 
 
-def test_a_token_that_is_empty_or_missing(tmp_path: Path) -> None:
-    """An empty one keeps every start from happening; a missing one is made by the next."""
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"\n", "is empty"),
+        (b"\xff\xfes\x00", "holds bytes that are no ASCII text"),
+        ("\u00e9".encode(), "no ASCII text"),
+    ],
+)
+def test_a_token_that_is_none(tmp_path: Path, content: bytes, told: str) -> None:
+    """It keeps every start from happening, and says so there too; a missing one is made by the next."""
     deploy(tmp_path / "data")
     token = tmp_path / "data" / "admin.token"
-    token.write_text("\n")
-    assert [finding.remedy.partition(":")[0] for finding in wrong(tmp_path / "data")] == [
-        "Delete it, and the next start makes a new one"
-    ]
+    token.write_bytes(content)
+    (found,) = wrong(tmp_path / "data")
+    with pytest.raises(ValueError, match=f"{told}. Delete it, and the next start makes a new one"):
+        admin_token(tmp_path / "data")
+
+    assert (found.check, f"{told}: no server starts with it." in found.detail) == ("admin token", True)
+    assert found.remedy == f"Delete it, and the next start makes a new one: rm {token}"
     token.unlink()
     assert wrong(tmp_path / "data") == []
+
+
+def test_a_token_that_cannot_be_read(tmp_path: Path) -> None:
+    """Such as a folder of that name."""
+    deploy(tmp_path / "data")
+    token = tmp_path / "data" / "admin.token"
+    token.unlink()
+    token.mkdir(mode=0o700)
+
+    assert [finding.detail for finding in wrong(tmp_path / "data")] == [f"{token} cannot be read: Is a directory."]
 
 
 def test_files_that_are_missing_damaged_or_unreadable(tmp_path: Path, url: str | None) -> None:
@@ -142,6 +248,92 @@ def test_files_that_are_missing_damaged_or_unreadable(tmp_path: Path, url: str |
     engine.dispose()
     (only,) = wrong(folder, url)
     assert only.detail.startswith("echo:1, other:1: The golden answers cannot be read")
+
+
+def test_proofs_and_documents_of_the_ledger(tmp_path: Path, url: str | None) -> None:
+    """Each that is missing or damaged is named, with who rests on it."""
+    folder = tmp_path / "data"
+    deploy(folder, url)
+    store = ContentStore(folder / "artifacts")
+    proof, decision, replay = (store.put(content) for content in (b"proof", b"decision", b"replay"))
+    with closing(prepare_registry(url, folder)) as registry:
+        registry.add(replace(registry.get("echo:1"), version=2, stage=Stage.STAGING), NOTE)
+        registry.evidence.open_trial(Trial("1" * 32, "echo", 2, 1.0, 2.0, "key:ci"))
+        registry.evidence.submit(Submitted(proof, "echo", 2, "load.high", "1" * 32, 1.5, "key:ci", ()))
+        registry.change("echo", lambda of, _: promote(of, 2, Stage.PRODUCTION), replace(NOTE, proof=decision))
+        registry.change("echo", roll_back, replace(NOTE, proof=replay))
+    assert [finding.detail for finding in look(folder, url) if finding.check == "files"] == [
+        "5 files, each with the digest that it is named by."
+    ]
+    assert [finding for finding in look(folder, url) if finding.check == "leftovers"] == []
+    for digest in (proof, replay):
+        lying(folder, digest).unlink()
+    lying(folder, decision).write_bytes(b"decisive")
+    moved, other = "entry 3 of the ledger, entry 4 of the ledger:", digest_of(b"decisive")
+    places = [f"Bring back artifacts/{digest[7:9]}/{digest[7:]} from a backup." for digest in (proof, decision, replay)]
+
+    assert [(finding.check, finding.detail, finding.remedy) for finding in wrong(folder, url)] == [
+        (
+            "files", f"echo:2 (load.high): There is no proof of the digest {proof} here.",
+            f"{places[0]} Or prove it again: `seatrial trial prove --submit`.",
+        ),
+        (
+            "files", f"{moved} The decision on disk has the digest {other}, and should have {decision}.", places[1],
+        ),
+        (
+            "files", f"entry 5 of the ledger, entry 6 of the ledger: There is no replay of the digest {replay} here.",
+            places[2],
+        ),
+    ]  # fmt: skip
+
+
+def test_a_file_that_is_named_often_is_read_once(tmp_path: Path) -> None:
+    """A store may be large."""
+
+    class Counting(ContentStore):
+        reads = 0
+
+        def read(self, digest: str, what: str) -> bytes:
+            self.reads += 1
+            return super().read(digest, what)
+
+    store = Counting(tmp_path)
+    uses = {store.put(GOLDEN): [Use("model file", "a:1"), Use("golden file", "a:1"), Use("proof", "a:1 (golden)")]}
+
+    assert [finding.level for finding in file_findings(uses, store)] == [Level.OK]
+    assert store.reads == 1
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"x" * 100_000, b"sha256:" + b"0" * 65, b"\n"])
+def test_an_owner_that_is_none(tmp_path: Path, content: bytes) -> None:
+    """It is told, and nothing is swept until it is gone: the files may be another registry's."""
+    folder = tmp_path / "data"
+    deploy(folder)
+    store, owner = ContentStore(folder / "artifacts"), folder / "artifacts" / OWNER
+    orphan = lying(folder, store.put(b"orphan"))
+    os.utime(orphan, (0, 0))
+    owner.write_bytes(content)
+    (found,) = wrong(folder)
+    assert found.detail == "artifacts/owner holds no digest of a registry, so none of the files is swept."
+    with closing(prepare_registry(None, folder)) as registry:
+        sweep_files(registry, store)
+        assert orphan.exists()
+        owner.unlink()
+        sweep_files(registry, store)
+    assert not orphan.exists()
+    assert wrong(folder) == []
+
+
+def test_an_owner_that_cannot_be_read(tmp_path: Path) -> None:
+    """The same."""
+    folder = tmp_path / "data"
+    deploy(folder)
+    (folder / "artifacts" / OWNER).unlink()
+    (folder / "artifacts" / OWNER).mkdir(mode=0o700)
+
+    assert [finding.detail for finding in wrong(folder)] == [
+        "artifacts/owner cannot be read, so none of the files is swept: Is a directory."
+    ]
 
 
 def test_what_crashes_have_left_is_told(tmp_path: Path) -> None:

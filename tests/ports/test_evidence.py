@@ -1,19 +1,16 @@
 """What every store of evidence does (`registry.ports.EvidenceStore`), in memory and in both databases."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 from tests.fakes.evidence import MemoryEvidence
 
 from seatrial.server.core.errors import TrialConflict
 from seatrial.server.registry.evidence import MOST_OPEN_TRIALS, Submitted, Tally, Trial
 from seatrial.server.registry.ports import EvidenceStore
-from seatrial.server.storage import schema
-from seatrial.server.storage.database import open_database
 from seatrial.server.storage.evidence import SqlEvidence
 
 ONE = Trial("1" * 32, "a", 2, 1000.25, 2000.5, "local:test")
@@ -21,18 +18,10 @@ TALLY = Tally("", "POST /predict", "a:2", 10, 1, "HIST", 1000.5, 1001.5)
 PROOF = Submitted("sha256:" + "a" * 64, "a", 2, "load.high", ONE.trial_id, 1500.125, "key:ci", (TALLY,))
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EvidenceStore]:
+@pytest.fixture
+def store(engine: Engine | None) -> EvidenceStore:
     """Each implementation, empty."""
-    if request.param == "memory":
-        yield MemoryEvidence()
-        return
-    sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path / 'a.db'}" if sqlite else request.getfixturevalue("postgres").new_database()
-    engine = open_database(url)
-    schema.upgrade(engine)
-    yield SqlEvidence(engine)
-    engine.dispose()
+    return SqlEvidence(engine) if engine else MemoryEvidence()
 
 
 def another(number: int, **changes: object) -> Trial:

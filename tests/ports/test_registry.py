@@ -1,12 +1,11 @@
 """What every registry does (`registry.ports.Ledger`), in memory and in both databases."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 from tests.fakes.models import a_manifest, a_version
 from tests.fakes.registry import MemoryRegistry
 
@@ -15,8 +14,6 @@ from seatrial.server.registry import lifecycle
 from seatrial.server.registry.ledger import Entry, Head, Note, faults
 from seatrial.server.registry.model import Stage
 from seatrial.server.registry.ports import Ledger
-from seatrial.server.storage import schema
-from seatrial.server.storage.database import open_database
 from seatrial.server.storage.registry import SqlRegistry
 
 A, B = a_manifest(name="a"), a_manifest(name="b")
@@ -24,18 +21,10 @@ TEN = [a_version(A, number, Stage.DEV) for number in (10, 2, 1)]
 NOTE = Note("local:someone", "because", proof="sha256:" + "1" * 64, gate="enforce")
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+@pytest.fixture
+def registry(engine: Engine | None) -> Ledger:
     """Each implementation, empty."""
-    if request.param == "memory":
-        yield MemoryRegistry()
-        return
-    sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path / 'a.db'}" if sqlite else request.getfixturevalue("postgres").new_database()
-    engine = open_database(url)
-    schema.upgrade(engine)
-    yield SqlRegistry(engine)
-    engine.dispose()
+    return SqlRegistry(engine) if engine else MemoryRegistry()
 
 
 def stages(registry: Ledger) -> dict[str, Stage]:

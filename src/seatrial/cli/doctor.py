@@ -12,7 +12,7 @@ from seatrial.cli.terminal import console, explain
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from seatrial.server.storage.doctor import Finding
+    from seatrial.server.storage.finding import Finding
 
 WRONG, CANNOT_LOOK = 1, 3
 MARKS = {"ok": "[green]✓", "information": "[blue]·", "warning": "[yellow]![/]", "fault": "[red]✗"}

@@ -1,6 +1,6 @@
 """What the commands print of versions and of the ledger: the same, wherever it comes from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from seatrial.contracts.gate import GateDecision
     from seatrial.contracts.problem import Fault
-    from seatrial.server.registry.ledger import Entry
     from seatrial.server.registry.model import ModelVersion
 
 Document = dict[str, Any]
@@ -16,6 +15,8 @@ SUMMARY = ("model_id", "stage", "registered_at", "reason", "digest")
 """The members of a version in a list."""
 ENTRY = ("number", "at", "model_id", "action", "from", "to", "who", "why", "proof", "gate", "digest")
 """The members of an entry of the ledger."""
+MOVE = ("model_id", "from", "to")
+"""Those of them that a promotion or a rollback tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +54,10 @@ def summary_of(version: "ModelVersion") -> Document:
     return dict(zip(SUMMARY, values, strict=True))
 
 
-def entry_of(entry: "Entry") -> Document:
-    """An entry of the ledger."""
-    return {
-        "number": entry.number,
-        "at": entry.at,
-        "model_id": f"{entry.name}:{entry.version}",
-        "action": entry.action,
-        "from": str(entry.before) if entry.before else "",
-        "to": str(entry.after),
-        "who": entry.who,
-        "why": entry.why,
-        "proof": entry.proof,
-        "gate": entry.gate,
-        "digest": entry.digest,
-    }
+def change_of(entry: Mapping[str, Any], names: Iterable[str] = ENTRY) -> Document:
+    """Those members of the JSON form of an entry; of a version that was not there before, `from` is empty."""
+    found = {name: entry[name] for name in names}
+    return {**found, "from": found["from"] or ""}
 
 
 def with_faults(text: str, faults: "Sequence[Fault]") -> str:

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seatrial.cli.documents import Document, Moved, Returned, Upload, entry_of, summary_of, with_faults
+from seatrial.cli.documents import Document, Moved, Returned, Upload, change_of, summary_of, with_faults
 from seatrial.cli.place import Place
 from seatrial.cli.terminal import FAILED, UNAVAILABLE, USAGE_ERROR, explain, stop
 from seatrial.contracts.manifest import manifest_as_dict
@@ -21,7 +21,7 @@ from seatrial.server.core.errors import (
     UnsupportedMediaType,
 )
 from seatrial.server.registry import lifecycle
-from seatrial.server.registry.ledger import Note, faults, misplaced
+from seatrial.server.registry.ledger import Note, entry_as_dict, faults, misplaced
 from seatrial.server.registry.model import ModelVersion, Stage, parse_model_id
 from seatrial.server.settings import Settings, load_settings
 
@@ -81,7 +81,7 @@ class _Local:
         """See `Place.history`; what is verified is the ledger of all names, since one entry follows another's."""
         with self._registry() as registry:
             everything, head, stages = registry.whole()
-        entries = [entry_of(entry) for entry in everything if name in {None, entry.name}]
+        entries = [change_of(entry_as_dict(entry)) for entry in everything if name in {None, entry.name}]
         if name and not entries:
             raise UnknownModel(f"There is no model '{name}'.")
         return entries, [*faults(everything, head), *misplaced(everything, stages)] if verify else []
@@ -103,13 +103,13 @@ class _Local:
         """See `Place.promote`; by the gate's settings here, as those of the server should be."""
         with self._promotion() as promotion:
             done = promotion.promote(model_id, Stage(stage), _note(reason), override=override)
-        return Moved([entry_of(entry) for entry in done.entries], done.decision)
+        return Moved([change_of(entry_as_dict(entry)) for entry in done.entries], done.decision)
 
     def roll_back(self, name: str, reason: str) -> Returned:
         """See `Place.roll_back`."""
         with self._promotion() as promotion:
             done = promotion.roll_back(name, _note(reason))
-        changes = [entry_of(entry) for entry in done.entries]
+        changes = [change_of(entry_as_dict(entry)) for entry in done.entries]
         return Returned(changes, done.model_id, done.replayed.cases, done.replayed.worst)
 
     def archive(self, model_id: str, reason: str) -> Moved:
@@ -117,7 +117,7 @@ class _Local:
         name, version = parse_model_id(model_id)
         with self._registry() as registry:
             entries = registry.change(name, lambda stages, _: lifecycle.archive(stages, version), _note(reason))
-        return Moved([entry_of(entry) for entry in entries])
+        return Moved([change_of(entry_as_dict(entry)) for entry in entries])
 
     @contextmanager
     def _registry(self) -> "Iterator[SqlRegistry]":

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from seatrial.cli.client import Body, Client, NotDone, read_key, read_server
-from seatrial.cli.documents import ENTRY, SUMMARY, Document, Moved, Returned, Upload
+from seatrial.cli.documents import ENTRY, MOVE, SUMMARY, Document, Moved, Returned, Upload, change_of
 from seatrial.cli.place import Place
 from seatrial.cli.terminal import UNAVAILABLE, USAGE_ERROR, stop
 from seatrial.contracts.gate import GateDecision, decision_adapter
@@ -58,7 +58,7 @@ class _Remote:
             [require_name(name)] if name else sorted({_members(item, ["model_name"])["model_name"] for item in listed})
         )
         answers = (self._client.get(f"/models/{quote(each)}/history") for each in names)
-        entries = [_change(item, ENTRY) for answer in answers for item in _listed(answer)]
+        entries = [change_of(_members(item, ENTRY)) for answer in answers for item in _listed(answer)]
         return sorted(entries, key=lambda entry: int(entry["number"])), []
 
     def add(self, upload: Upload) -> Document:
@@ -116,13 +116,7 @@ def _listed(answer: Any) -> list[Any]:  # noqa: ANN401 - JSON
 
 
 def _changes(done: Document) -> list[Document]:
-    return [_change(item, ["model_id", "from", "to"]) for item in _listed(done["changes"])]
-
-
-def _change(item: Any, names: Iterable[str]) -> Document:  # noqa: ANN401 - JSON
-    """A change of a stage; of one that came from nowhere, `from` is empty."""
-    found = _members(item, names)
-    return {**found, "from": found["from"] or ""}
+    return [change_of(_members(item, MOVE), MOVE) for item in _listed(done["changes"])]
 
 
 def _decision(document: object) -> GateDecision:

@@ -1,6 +1,7 @@
 """`seatrial doctor` as operators meet it: lines, JSON, exit codes."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from seatrial.cli.doctor import CANNOT_LOOK, WRONG, summary
 from seatrial.cli.main import app
 from seatrial.server.app import prepare
 from seatrial.server.settings import Settings
-from seatrial.server.storage.doctor import Finding, Level
+from seatrial.server.storage.finding import Finding, Level
 
 
 def doctor(*arguments: str) -> tuple[int, str]:
@@ -60,6 +61,18 @@ def test_programs_get_a_list(folder: Path) -> None:
         "remedy": f"chmod 700 {folder}",
     }  # fmt: skip
     assert {"fault"} & {finding["level"] for finding in rest} == set()
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_a_name_that_is_no_text_can_be_printed(folder: Path, more: tuple[str, ...]) -> None:
+    """As hexadecimal, in lines and in JSON."""
+    strange = folder.rename(folder.with_name(os.fsdecode(b"caf\xe9")))
+    strange.chmod(0o755)
+    code, output = doctor("--data-dir", str(strange), *more)
+
+    assert code == WRONG
+    assert (r"caf\\xe9" if more else r"caf\xe9 has the mode 0755.") in output
+    assert r"$'" in output
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from seatrial.server.api.schemas import HistoryView, PromotedView, ProofTakenVie
 from seatrial.server.core.clock import Monotonic
 from seatrial.server.core.errors import InvalidInput
 from seatrial.server.inference.deadline import Deadline
-from seatrial.server.registry.ledger import Entry, Note
+from seatrial.server.registry.ledger import Note, change_as_dict, entry_as_dict
 from seatrial.server.registry.model import Stage
 from seatrial.server.services.promotion import Promotion
 from seatrial.server.services.trials import Trials
@@ -143,38 +143,17 @@ def gate_routes(
     )
     def history(model_name: str) -> Any:  # noqa: ANN401 - the same
         """The ledger of a model: every change of a stage, who made it, why, and on what proofs."""
-        return [
-            {**_change(entry), **_sealed(entry), **_decided(decision)}
-            for entry, decision in promotion.history(model_name)
-        ]
+        return [{**entry_as_dict(entry), **_decided(decision)} for entry, decision in promotion.history(model_name)]
 
     return router
 
 
 def _changes(entries: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - of entries
-    return [_change(entry) for entry in entries]
-
-
-def _change(entry: Entry) -> dict[str, Any]:
-    return {
-        "number": entry.number,
-        "at": entry.at,
-        "model_id": f"{entry.name}:{entry.version}",
-        "action": entry.action,
-        "from": entry.before and entry.before.value,
-        "to": entry.after.value,
-        "who": entry.who,
-        "why": entry.why,
-        "gate": entry.gate,
-        "proof": entry.proof,
-    }
+    return [change_as_dict(entry) for entry in entries]
 
 
 def _decided(decision: GateDecision | None) -> dict[str, Any]:
+    """Of what the gate was asked, and what it said to it."""
     if decision is None:
         return {"new_stage": "", "proofs": (), "missing": ()}
     return {"new_stage": decision.new_stage, "proofs": decision.proofs, "missing": decision.refused}
-
-
-def _sealed(entry: Entry) -> dict[str, str]:
-    return {"previous": entry.previous, "digest": entry.digest}

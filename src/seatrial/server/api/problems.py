@@ -12,9 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from seatrial.contracts.gate import GateDecision
-from seatrial.contracts.problem import MAX_LISTED, MEDIA_TYPE, Fault, Problem, pointer
+from seatrial.contracts.problem import MAX_LISTED, MEDIA_TYPE, Fault, Problem
 from seatrial.server.core import errors
-from seatrial.server.inference.faults import describe
+from seatrial.server.inference.faults import fault_of
 
 KINDS: dict[type[Exception], tuple[str, str, int]] = {
     errors.InvalidJSON: ("invalid-json", "The body cannot be read", 400),
@@ -170,6 +170,4 @@ def _response(request: Request, problem: Problem, headers: Headers) -> Response:
 
 def _fault(entry: dict[str, Any]) -> Fault:
     """A pydantic error as a fault. The pointer leaves out `body`; a query parameter's begins with `/query`."""
-    place = [part for part in entry["loc"] if part != "body"]
-    expected = entry.get("ctx", {}).get("expected") or entry["msg"]
-    return Fault(pointer(*place), entry["msg"], str(expected), describe(entry.get("input")))
+    return fault_of(entry, *(part for part in entry["loc"] if part != "body"))

@@ -1,6 +1,8 @@
 """Collects what is wrong with an input: the first faults in full, all of them in number."""
 
+from collections.abc import Mapping
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -13,6 +15,32 @@ MAX_SHOWN = 60
 
 MAX_COUNTED = 1000
 """After this many faults the rest of a batch is not looked at."""
+
+MISSING = "missing"
+EXPECTED = {
+    "a value": (MISSING,),
+    "no such member": ("extra_forbidden", "unexpected_keyword_argument"),
+    "a text": ("string_type",),
+    "a text of at least {min_length} characters": ("string_too_short",),
+    "a text of at most {max_length} characters": ("string_too_long",),
+    "a text that matches {pattern}": ("string_pattern_mismatch",),
+    "a number": ("float_type", "float_parsing"),
+    "a finite number": ("finite_number",),
+    "a whole number": ("int_type", "int_parsing", "int_from_float"),
+    "more than {gt}": ("greater_than",),
+    "{ge} or more": ("greater_than_equal",),
+    "less than {lt}": ("less_than",),
+    "{le} or less": ("less_than_equal",),
+    "true or false": ("bool_type", "bool_parsing"),
+    "an object": ("dict_type", "dataclass_type", "model_type", "model_attributes_type"),
+    "an array": ("list_type", "tuple_type"),
+    "at least {min_length} items": ("too_short",),
+    "at most {max_length} items": ("too_long",),
+    "{expected}": ("literal_error", "enum"),
+    "JSON": ("json_invalid",),
+}
+"""What the rules of pydantic expect, in words, with what they tell of themselves."""
+_WORDS = {kind: words for words, kinds in EXPECTED.items() for kind in kinds}
 
 Path = tuple[str | int, ...]
 
@@ -96,12 +124,26 @@ def format_number(value: object) -> str:
     return str(int(number)) if number.is_integer() and abs(number) < 2**63 else repr(number)
 
 
-def faults_of(error: ValidationError, *place: str | int) -> list[Fault]:
-    """The faults that pydantic found in a document, with pointers that begin at `place`."""
-    return [
-        Fault(pointer(*place, *entry["loc"]), entry["msg"], entry["msg"], _described(entry.get("input")))
-        for entry in error.errors()
-    ]
+def faults_of(error: ValidationError, *place: str | int, most: int | None = None) -> list[Fault]:
+    """The faults that pydantic found in a document, the first `most`, with pointers that begin at `place`."""
+    return [fault_of(entry, *place, *entry["loc"]) for entry in error.errors(include_url=False)[:most]]
+
+
+def fault_of(entry: Mapping[str, Any], *place: str | int) -> Fault:
+    """One fault as pydantic tells it, with a pointer to `place`."""
+    received = "nothing" if entry["type"] == MISSING else _described(entry.get("input"))
+    return Fault(pointer(*place), entry["msg"], _expected(entry), received)
+
+
+def _expected(entry: Mapping[str, Any]) -> str:
+    """What a rule of pydantic expects, in words; its message where that is all it tells."""
+    told = {name: format_number(value) if _is_number(value) else value for name, value in entry.get("ctx", {}).items()}
+    words = _WORDS.get(entry["type"])
+    return words.format_map(told) if words else str(entry["msg"]).removeprefix("Input should be ")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _described(value: object) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
@@ -89,6 +89,27 @@ def following(head: Head, name: str, move: Move, note: Note, at: str) -> Entry:
         previous=head.digest,
     )
     return replace(entry, digest=seal(entry))
+
+
+def change_as_dict(entry: Entry) -> dict[str, Any]:
+    """The JSON form of the change in an entry; of a version that was not there before, `from` is none."""
+    return {
+        "number": entry.number,
+        "at": entry.at,
+        "model_id": f"{entry.name}:{entry.version}",
+        "action": entry.action,
+        "from": entry.before and entry.before.value,
+        "to": entry.after.value,
+        "who": entry.who,
+        "why": entry.why,
+        "gate": entry.gate,
+        "proof": entry.proof,
+    }
+
+
+def entry_as_dict(entry: Entry) -> dict[str, Any]:
+    """The JSON form of an entry: its change, and what binds it to the one before."""
+    return {**change_as_dict(entry), "previous": entry.previous, "digest": entry.digest}
 
 
 def seal(entry: Entry) -> str:

@@ -9,7 +9,7 @@ import orjson
 from pydantic import ValidationError
 
 from seatrial.contracts.gate import GateCheck, ProofSummary, TrialOpened
-from seatrial.contracts.problem import MAX_LISTED, Fault, pointer
+from seatrial.contracts.problem import MAX_LISTED, Fault
 from seatrial.contracts.proof import Proof, statement_adapter
 from seatrial.grading.regrade import Unreadable, requests_of, require_readable
 from seatrial.server.core import ids
@@ -22,7 +22,7 @@ from seatrial.server.core.errors import (
     ProofRefused,
     StorageUnavailable,
 )
-from seatrial.server.inference.faults import describe
+from seatrial.server.inference.faults import faults_of
 from seatrial.server.registry.agreement import agree
 from seatrial.server.registry.evidence import TRIAL_SECONDS, Submitted, Tally, Trial, need_of
 from seatrial.server.registry.gate import Evidence, Rules, grade_alone, summarize
@@ -199,10 +199,6 @@ def read_proof(body: bytes) -> Proof:
         place = Fault("/predicate/endpoints", str(error), "base64 of an HdrHistogram (V2)", "something else")
         raise InvalidInput("This is no proof.", [place]) from error
     except ValidationError as error:
-        entries = error.errors(include_url=False)
-        faults = [
-            Fault(pointer(*entry["loc"]), entry["msg"], entry["msg"], describe(entry["input"]))
-            for entry in entries[:MAX_LISTED]
-        ]
-        raise InvalidInput("This is no proof.", faults, len(entries)) from error
+        faults = faults_of(error, most=MAX_LISTED)
+        raise InvalidInput("This is no proof.", faults, error.error_count()) from error
     return proof

@@ -12,15 +12,31 @@ def admin_token(data_dir: Path) -> str:
 
     Raises:
         OSError: the directory or the file cannot be used.
-        ValueError: the file is empty; an empty token would let everybody in.
+        ValueError: the file is empty, or no text; an empty token would let everybody in.
     """
     path = data_dir / NAME
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
         _publish(path, secrets.token_urlsafe(32))
-    token = path.read_text(encoding="ascii").strip()
+    try:
+        return read_token(path)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}. Delete it, and the next start makes a new one.") from error
+
+
+def read_token(path: Path) -> str:
+    """The token in a file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it holds none; the text goes on after the name of the file (`is empty`).
+    """
+    try:
+        token = path.read_bytes().decode("ascii").strip()
+    except UnicodeDecodeError as error:
+        raise ValueError("holds bytes that are no ASCII text") from error
     if not token:
-        raise ValueError(f"{path} is empty. Delete it, and the next start makes a new one.")
+        raise ValueError("is empty")
     return token
 
 

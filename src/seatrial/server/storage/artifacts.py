@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 import secrets
 import time
 from collections.abc import Collection, Iterator
@@ -16,11 +17,16 @@ from seatrial.contracts.golden import Golden, parse_golden
 from seatrial.contracts.problem import pointer
 from seatrial.server.core.errors import ModelUnusable
 from seatrial.server.registry.ports import Draft
+from seatrial.server.storage.disk import to_disk
 from seatrial.server.storage.drafts import FileDraft
 from seatrial.server.storage.faults import file_faults
 
 STAGING = "staging"
 OWNER = "owner"
+MOST_OWNER = 1024
+"""Bytes of that file that are looked at; a digest has 71."""
+is_registry = re.compile(r"sha256:[0-9a-f]{64}").fullmatch
+"""Whether a text is what tells a registry from others."""
 SAFE_SECONDS = 3600
 """What is younger may still be somebody's: a draft that is being written, a file that a row is about to name."""
 
@@ -48,25 +54,12 @@ class ContentStore:
         digest = digest_of(content)
         path = self._path(digest)
         with file_faults():
-            if not (_refreshed(path) and digest_of(path.read_bytes()) == digest):
-                self._write(path, content)
-            for folder in (path.parent, self._folder, self._folder.parent):  # whoever put it there may have died before
-                _to_disk(folder)
-        return digest
-
-    def _write(self, path: Path, content: bytes) -> None:
-        staging = self._folder / STAGING
-        for folder in (self._folder, staging, path.parent):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = staging / f"{os.getpid()}.{secrets.token_hex(8)}"
-        try:
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+            if _refreshed(path) and digest_of(path.read_bytes()) == digest:
+                self._folders_to_disk(path)  # whoever put it there may have died before
+                return digest
+        with self.draft() as draft:
+            draft.write(content)
+            return self.adopt(draft)
 
     @contextmanager
     def draft(self) -> Iterator[FileDraft]:
@@ -85,27 +78,46 @@ class ContentStore:
         """See `Store.adopt`. It takes the place of one that is there: that may be damaged, and is older."""
         if not isinstance(draft, FileDraft):
             raise TypeError("this is a draft of another store")
-        path = self._path(draft.digest)
+        self._move(draft, self._path(draft.digest))
+        return draft.digest
+
+    def _move(self, draft: FileDraft, path: Path) -> None:
+        """Bring a draft to disk, and to its place. A sweep that has found an old file there must not take the new."""
         with file_faults():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _refreshed(path)
             draft.move(path)
-            for folder in (path.parent, self._folder, self._folder.parent):
-                _to_disk(folder)
-        return draft.digest
+            self._folders_to_disk(path)
+
+    def _folders_to_disk(self, path: Path) -> None:
+        for folder in (path.parent, self._folder, self._folder.parent):
+            to_disk(folder)
 
     def owned_by(self, registry: str) -> bool:
         """Whether this is the store of a registry, by whatever tells it from others; the first who asks gets it.
 
         Another registry knows nothing of the files here: whoever starts with the wrong database must not lose them.
+
+        Raises:
+            OSError, StorageUnavailable: it cannot be read, or not be kept whose it is.
         """
         if not self.owner():
-            self._write(self._folder / OWNER, registry.encode())
+            with self.draft() as draft:
+                draft.write(registry.encode())
+                self._move(draft, self._folder / OWNER)
         return self.owner() == registry
 
     def owner(self) -> str:
-        """The registry whose store this is; empty where nobody has asked yet."""
-        path = self._folder / OWNER
-        return path.read_text(encoding="utf-8") if path.exists() else ""
+        """The registry whose store this is; empty where nobody has asked yet. What somebody else wrote there is none's.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        try:
+            with (self._folder / OWNER).open("rb") as file:
+                return file.read(MOST_OWNER).decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
 
     def sweep(self, known: Collection[str] | None = None) -> None:
         """Remove drafts that a crash has left, and files whose digest is not among those known, if those are.
@@ -131,17 +143,18 @@ class ContentStore:
 
     def model(self, digest: str) -> bytes:
         """See `Artifacts.model`."""
-        return self._read(digest, "model file")
+        return self.read(digest, "model file")
 
     def golden(self, digest: str) -> Golden:
         """See `Artifacts.golden`."""
-        return read_golden(self._read(digest, "golden file"))
+        return read_golden(self.read(digest, "golden file"))
 
     def document(self, digest: str) -> bytes:
         """See `Documents.document`."""
-        return self._read(digest, "document")
+        return self.read(digest, "document")
 
-    def _read(self, digest: str, what: str) -> bytes:
+    def read(self, digest: str, what: str) -> bytes:
+        """A file; `what` it is goes into the text of `ModelUnusable`, raised as `model` and `document` do."""
         try:
             content = self._path(digest).read_bytes()
         except FileNotFoundError as error:
@@ -171,14 +184,6 @@ def read_golden(content: bytes) -> Golden:
         first = error.errors()[0]
         place = pointer(*first["loc"])
         raise ModelUnusable(f"The golden answers cannot be read: {place or 'the file'}: {first['msg']}.") from error
-
-
-def _to_disk(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _refreshed(path: Path) -> bool:

@@ -86,8 +86,9 @@ def keep_files(store: ContentStore, model: Bundled) -> None:
 
 def sweep_files(registry: SqlRegistry, store: ContentStore) -> None:
     """Remove what a crash has left in the store of a registry; nothing where the files are another registry's."""
-    with suppress(OSError):  # a disk that cannot be written can be read all the same
-        store.sweep(named_files(registry) if store.owned_by(registry.origin()) else None)
+    origin, named = registry.origin(), named_files(registry)
+    with suppress(OSError, StorageUnavailable):  # a disk that cannot be written can be read all the same
+        store.sweep(named if store.owned_by(origin) else None)
 
 
 def named_files(registry: SqlRegistry) -> set[str]:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from seatrial.server.core.clock import timestamp
 from seatrial.server.storage.database import reading, writing
+from seatrial.server.storage.disk import to_disk
 from seatrial.server.storage.faults import meaning
 
 NONE = "none"
@@ -74,14 +75,16 @@ def _changing(engine: Engine) -> Iterator[Connection]:
 
 
 def _keep_copy(path: Path) -> None:
-    """By SQLite itself, so that no lock is lost; whole under its name, or not there; for its owner only."""
+    """By SQLite itself, so that no lock is lost; whole under its name, or not there; for its owner only; on disk."""
     draft = path.with_name(f"{path.name}.draft")
     try:
         draft.unlink(missing_ok=True)
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(draft)) as target:
             source.backup(target)
+        to_disk(draft)
         draft.replace(path.with_name(f"{path.name}.{timestamp().replace(':', '')}.bak"))
+        to_disk(path.parent)
     except (sqlite3.Error, OSError) as error:
         draft.unlink(missing_ok=True)
         raise meaning(error, "No copy of the database can be kept, so it is left as it is") from error

@@ -1,10 +1,16 @@
 """Faults: listed and counted, compared, and worded."""
 
+from dataclasses import field
+from datetime import date
+from typing import Annotated, Literal
+
 import numpy as np
 import pytest
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from seatrial.contracts.problem import MAX_LISTED, Fault
-from seatrial.server.inference.faults import Faults, Kind, Sized, describe, format_number
+from seatrial.server.inference.faults import Faults, Kind, Sized, describe, faults_of, format_number
 
 
 @pytest.mark.parametrize(
@@ -94,3 +100,70 @@ def test_an_error_carries_the_faults() -> None:
     error = faults.error("The input is wrong.")
 
     assert (str(error), error.faults, error.total) == ("The input is wrong.", tuple(faults.listed), MAX_LISTED + 1)
+
+
+def even(value: int) -> int:
+    """The value, which has to be even."""
+    if value % 2:
+        raise ValueError("it is odd")
+    return value
+
+
+@dataclass(config=ConfigDict(extra="forbid"))
+class Ruled:
+    """A member for each kind of rule."""
+
+    text: Annotated[str, Field(min_length=2, max_length=4, pattern="^a")] = "aa"
+    number: Annotated[float, Field(gt=0, le=10.5, allow_inf_nan=False)] = 1.0
+    whole: Annotated[int, Field(ge=1, lt=9)] = 1
+    flag: bool = True
+    kind: Literal["x", "y"] = "x"
+    several: Annotated[list[int], Field(min_length=1, max_length=2)] = field(default_factory=lambda: [1])
+    named: dict[str, int] = field(default_factory=dict)
+    when: date = date(2026, 11, 22)
+    own: Annotated[int, AfterValidator(even)] = 0
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "expected", "received"),
+    [
+        ("text", 1, "a text", "1"),
+        ("text", "a", "a text of at least 2 characters", '"a"'),
+        ("text", "aaaaa", "a text of at most 4 characters", '"aaaaa"'),
+        ("text", "bb", "a text that matches ^a", '"bb"'),
+        ("number", "x", "a number", '"x"'),
+        ("number", [], "a number", "array of 0"),
+        ("number", 0, "more than 0", "0"),
+        ("number", 11, "10.5 or less", "11"),
+        ("number", float("nan"), "a finite number", "nan"),
+        ("whole", 0, "1 or more", "0"),
+        ("whole", 9, "less than 9", "9"),
+        ("whole", 1.5, "a whole number", "1.5"),
+        ("flag", "maybe", "true or false", '"maybe"'),
+        ("kind", "z", "'x' or 'y'", '"z"'),
+        ("several", 1, "an array", "1"),
+        ("several", [], "at least 1 items", "array of 0"),
+        ("several", [1, 2, 3], "at most 2 items", "array of 3"),
+        ("named", [], "an object", "array of 0"),
+        ("other", 1, "no such member", "1"),
+        ("when", "never", "a valid date or datetime, input is too short", '"never"'),
+        ("own", 1, "Value error, it is odd", "1"),
+    ],
+)
+def test_what_a_rule_expects_is_told_in_words(member: str, value: object, expected: str, received: str) -> None:
+    """Beside the message of the rule, which says it once more only where there is nothing else to say."""
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(Ruled).validate_python({member: value})
+    (fault,) = faults_of(caught.value, "at")
+
+    assert (fault.pointer, fault.expected, fault.received) == (f"/at/{member}", expected, received)
+    assert fault.detail != expected or member == "own"
+
+
+def test_only_the_first_faults_of_a_document_are_told_where_a_number_is_said() -> None:
+    """In their order."""
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(list[int]).validate_python(["a", "b", "c"])
+
+    assert [fault.pointer for fault in faults_of(caught.value)] == ["/0", "/1", "/2"]
+    assert [fault.pointer for fault in faults_of(caught.value, most=2)] == ["/0", "/1"]

@@ -1,5 +1,6 @@
 """Trials: begun for a version that can serve, ended by one proof that agrees."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -119,6 +120,21 @@ def test_what_is_no_proof_is_told_with_its_place(content: bytes, pointer: str) -
         Place().trials.submit("digits:2", content, "key:ci")
 
     assert told.value.faults[0].pointer == pointer
+
+
+def test_a_bad_proof_is_told_what_was_expected() -> None:
+    """In words, beside what was wrong; the first twenty faults, and how many there are."""
+    content = json.loads(body(a_proof("golden", SECOND)))
+    content["predicate"]["endpoints"] = [1] * 30
+    del content["predicate"]["run"]["verb"]
+    with pytest.raises(InvalidInput) as told:
+        Place().trials.submit("digits:2", json.dumps(content).encode(), "key:ci")
+    faults = {fault.pointer: (fault.expected, fault.received) for fault in told.value.faults}
+
+    assert faults["/predicate/endpoints/0"] == ("an object", "1")
+    assert faults["/predicate/run/verb"] == ("a value", "nothing")
+    assert (len(told.value.faults), told.value.total) == (20, 31)
+    assert [fault.detail for fault in told.value.faults if fault.detail == fault.expected] == []
 
 
 def test_what_is_no_json_is_told() -> None:

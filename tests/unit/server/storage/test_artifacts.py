@@ -3,7 +3,7 @@
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,17 +112,6 @@ def test_without_knowing_what_is_named_no_orphan_is_removed(tmp_path: Path) -> N
     assert path.exists()
 
 
-def test_a_file_that_is_put_again_is_young_again(tmp_path: Path) -> None:
-    """An orphan that somebody is about to name is safe for an hour, though it was there already."""
-    store = ContentStore(tmp_path)
-    path = lying(tmp_path, store.put(b"x"))
-    age(path)
-    store.put(b"x")
-    store.sweep(())
-
-    assert path.read_bytes() == b"x"
-
-
 @contextmanager
 def locked(path: Path, lock: int) -> Iterator[None]:
     with path.open("r+b") as file:
@@ -130,17 +119,46 @@ def locked(path: Path, lock: int) -> Iterator[None]:
         yield
 
 
-def test_who_puts_a_file_waits_for_the_sweep_that_removes_it(tmp_path: Path) -> None:
+def put(store: ContentStore, content: bytes) -> str:
+    """Keep what is all there."""
+    return store.put(content)
+
+
+def adopt(store: ContentStore, content: bytes) -> str:
+    """Keep what has come as a draft."""
+    with store.draft() as draft:
+        draft.write(content)
+        return store.adopt(draft)
+
+
+Keep = Callable[[ContentStore, bytes], str]
+each_way = pytest.mark.parametrize("keep", [put, adopt])
+
+
+@each_way
+def test_who_keeps_a_file_waits_for_the_sweep_that_removes_it(tmp_path: Path, keep: Keep) -> None:
     """It has found the file old, and removes it in the next moment: the file is there all the same afterwards."""
     store = ContentStore(tmp_path)
     path = lying(tmp_path, store.put(b"x"))
     with ThreadPoolExecutor(1) as thread:
         with locked(path, fcntl.LOCK_EX):
-            putting = thread.submit(store.put, b"x")
+            keeping = thread.submit(keep, store, b"x")
             with pytest.raises(TimeoutError):
-                putting.result(0.1)
+                keeping.result(0.1)
             path.unlink()
-        putting.result()
+        keeping.result()
+
+    assert path.read_bytes() == b"x"
+
+
+@each_way
+def test_a_file_that_is_kept_again_is_young_again(tmp_path: Path, keep: Keep) -> None:
+    """An orphan that somebody is about to name is safe for an hour, though it was there already."""
+    store = ContentStore(tmp_path)
+    path = lying(tmp_path, store.put(b"x"))
+    age(path)
+    keep(store, b"x")
+    store.sweep(())
 
     assert path.read_bytes() == b"x"
 
@@ -157,8 +175,9 @@ def test_a_sweep_leaves_what_is_being_put(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_putting_and_sweeping_at_once_loses_nothing(tmp_path: Path) -> None:
-    """Whatever the order: what `put` has returned is there."""
+@each_way
+def test_keeping_and_sweeping_at_once_loses_nothing(tmp_path: Path, keep: Keep) -> None:
+    """Whatever the order: what has come back with its digest is there."""
     store, other = ContentStore(tmp_path), ContentStore(tmp_path)
     path = lying(tmp_path, store.put(b"x"))
     lost, turns = 0, 500
@@ -170,7 +189,7 @@ def test_putting_and_sweeping_at_once_loses_nothing(tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as threads:
         sweeping = [threads.submit(sweep) for _ in range(2)]
         while not all(sweeper.done() for sweeper in sweeping):
-            store.put(b"x")
+            keep(store, b"x")
             lost += not path.exists()
             age(path)
 

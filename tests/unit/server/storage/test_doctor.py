@@ -11,8 +11,6 @@ from seatrial.server.registry.lifecycle import archive
 from seatrial.server.registry.model import Stage
 from seatrial.server.storage import schema
 from seatrial.server.storage.doctor import (
-    Finding,
-    Level,
     disk_space,
     file_system,
     ledger_findings,
@@ -20,6 +18,7 @@ from seatrial.server.storage.doctor import (
     schema_finding,
     unserved,
 )
+from seatrial.server.storage.finding import Finding, Level
 
 GIB = 2**30
 MOUNTS = (
@@ -27,6 +26,7 @@ MOUNTS = (
     "server:/models /srv/models nfs4 rw,vers=4.2 0 0\n"
     "tmpfs /srv/models/fast tmpfs rw 0 0\n"
     "//host/share /mnt/a\\040b\\040\u00e9 cifs rw 0 0\n"
+    "server:/x /mnt/\udce9 nfs rw 0 0\n"
     "one /twice nfs rw 0 0\n"
     "two /twice ext4 rw 0 0\n"
 )
@@ -40,6 +40,7 @@ MOUNTS = (
         ("/srv/models/fast/seatrial.db", "tmpfs"),
         ("/srv/models2/seatrial.db", "ext4"),
         ("/mnt/a b \u00e9/seatrial.db", "cifs"),
+        ("/mnt/\udce9/seatrial.db", "nfs"),
         ("/twice/seatrial.db", "ext4"),
     ],
 )
