@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from tests.fakes.models import a_manifest, a_version, digest_of, echo_golden
@@ -23,6 +25,7 @@ from seatrial.server.storage import schema
 from seatrial.server.storage.artifacts import ContentStore
 from seatrial.server.storage.bundled import Bundled
 from seatrial.server.storage.database import metadata, open_database
+from seatrial.server.storage.migrate import FOLDER
 from seatrial.server.storage.opening import (
     named_files,
     open_registry,
@@ -49,6 +52,15 @@ def test_the_steps_lead_to_the_schema_that_the_code_has(database_url: str) -> No
         assert schema.current(engine) == schema.head()
         schema.downgrade(engine, "base")
     engine.dispose()
+
+
+def test_every_step_is_known() -> None:
+    """The list of schemas, by which a start decides whether there is a step to take, is that of the steps."""
+    folder = Config()
+    folder.set_main_option("script_location", str(FOLDER))
+    steps = [step.revision for step in ScriptDirectory.from_config(folder).walk_revisions()]
+
+    assert list(schema.REVISIONS) == steps[::-1]
 
 
 AGAIN = "SELECT number, name, version, action, before, after, at, who, 'x', proof, gate, previous, digest FROM ledger"

@@ -4,12 +4,10 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from functools import cache
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 
 from seatrial.server.core.clock import timestamp
@@ -18,15 +16,15 @@ from seatrial.server.storage.disk import to_disk
 from seatrial.server.storage.faults import meaning
 
 NONE = "none"
+REVISIONS = ("0001", "0002")
+"""Every schema that there was, the oldest first: the steps in `migrations/versions`."""
 LOCK = 7325
 """The advisory lock of PostgreSQL under which one at a time changes the schema."""
 
 
-@cache
 def head() -> str:
     """The schema that this version of the server works with."""
-    found = ScriptDirectory.from_config(_config()).get_current_head()
-    return found or NONE
+    return REVISIONS[-1]
 
 
 def current(engine: Engine) -> str:
@@ -39,9 +37,7 @@ def current(engine: Engine) -> str:
 
 def known(revision: str) -> bool:
     """Whether it is one of our schemas: a database of a newer server has one that is not."""
-    return revision == NONE or revision in {
-        step.revision for step in ScriptDirectory.from_config(_config()).walk_revisions()
-    }
+    return revision in {NONE, *REVISIONS}
 
 
 def upgrade(engine: Engine, to: str = "head") -> None:
@@ -51,13 +47,13 @@ def upgrade(engine: Engine, to: str = "head") -> None:
         StorageUnavailable: it cannot be written.
     """
     with _changing(engine) as connection:
-        command.upgrade(_config(connection), to)
+        _migrations().upgrade(connection, to)
 
 
 def downgrade(engine: Engine, to: str) -> None:
     """Bring a database back to an older schema, `base` to none."""
     with _changing(engine) as connection:
-        command.downgrade(_config(connection), to)
+        _migrations().downgrade(connection, to)
 
 
 @contextmanager
@@ -90,8 +86,6 @@ def _keep_copy(path: Path) -> None:
         raise meaning(error, "No copy of the database can be kept, so it is left as it is") from error
 
 
-def _config(connection: Connection | None = None) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    return config
+def _migrations() -> ModuleType:
+    """What carries a change of the schema out, loaded only for one: it takes a third of a second, of every start."""
+    return import_module("seatrial.server.storage.migrate")
