@@ -15,7 +15,8 @@ import onnxruntime as ort
 
 from seatrial.contracts.manifest import Manifest
 from seatrial.server.core.errors import InferenceFailed, ModelUnusable
-from seatrial.server.inference.runtime import Array
+from seatrial.server.inference.runtime import Array, Stop
+from seatrial.server.runtimes.steady import is_steady
 
 _DTYPES = {
     "tensor(float16)": "float16",
@@ -25,6 +26,9 @@ _DTYPES = {
     "tensor(string)": "string",
     **{f"tensor({name})": name for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
 }
+
+SILENT = 4
+"""What goes wrong is told by errors; lines of the library's own on our standard error would be a caller's to write."""
 
 _place = re.compile(
     r"\[ONNXRuntimeError\] : \d+ : \w+ : |/\S*onnxruntime_src/\S+ .*?\) (?:\[with [^]]*\] )?", re.DOTALL
@@ -44,23 +48,32 @@ class OnnxRuntime:
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
+        options.log_severity_level = SILENT
         try:
             self._session = ort.InferenceSession(artifact, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no common root but Exception
             raise ModelUnusable(f"ONNX Runtime cannot load it: {reason(error)}") from error
+        self.steady = is_steady(artifact)
         self._outputs = [manifest.output.name]
         self._flat = manifest.task == "regression"
         self._check_inputs(manifest)
         self._check_output(manifest)
 
-    def run(self, arrays: Mapping[str, Array]) -> Array:
-        """See `Runtime.run`."""
+    def run(self, arrays: Mapping[str, Array], stop: Stop | None = None) -> Array:
+        """See `Runtime.run`. Who waits for nothing but the answer pays for nothing else."""
         try:
-            output: Array = self._session.run(self._outputs, arrays)[0]
+            output: Array = (
+                self._session.run(self._outputs, arrays)[0] if stop is None else self._run_until(stop, arrays)
+            )
         except Exception as error:  # the same
             raise InferenceFailed("The model failed on this input.") from error
         return output.reshape(len(output)) if self._flat else output
+
+    def _run_until(self, stop: Stop, arrays: Mapping[str, Array]) -> Array:
+        options = ort.RunOptions()
+        with stop.ending(lambda: setattr(options, "terminate", True)):
+            output: Array = self._session.run(self._outputs, arrays, options)[0]
+        return output
 
     def configuration(self) -> dict[str, Any]:
         """Library, provider and threads."""

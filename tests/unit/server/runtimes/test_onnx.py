@@ -1,16 +1,19 @@
 """ONNX Runtime: what fits a manifest, and each way not to. What every runtime does is in tests/ports."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 import pytest
+from tests.fakes.onnx_models import counted, sized
 
 from seatrial import zoo
-from seatrial.contracts.manifest import Manifest, OutputSpec, parse_manifest
+from seatrial.contracts.manifest import InputSpec, Manifest, OutputSpec, parse_manifest
 from seatrial.server.core.errors import InferenceFailed, ModelUnusable
+from seatrial.server.inference.runtime import Stop
 from seatrial.server.runtimes.onnx import OnnxRuntime, load
 
 GEOCLIMATE = zoo.ROOT / "geoclimate"
@@ -137,3 +140,35 @@ def test_a_run_that_fails_tells_nothing_of_the_graph(arrays: dict[str, np.ndarra
         runtime.run(arrays)
     assert str(caught.value) == "The model failed on this input."
     assert caught.value.__cause__ is not None
+
+
+ANY = Manifest(
+    name="it",
+    task="regression",
+    inputs=(InputSpec(name="x", dtype="float32", shape=(4,)),),
+    output=OutputSpec(name="y"),
+    digest="sha256:" + "0" * 64,
+)
+
+
+def test_a_run_without_an_end_is_ended() -> None:
+    """From another thread, at the next operator: a loop that would go on for years."""
+    runtime, stop = load(counted().SerializeToString(), ANY), Stop()
+    small, large = (np.full((1, 4), value, np.float32) for value in (1, 1e18))
+
+    assert runtime.run({"x": small}, stop).tolist() == [4.0]
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(runtime.run, {"x": large}, stop)
+        assert not running.done()
+        stop.set()
+        with pytest.raises(InferenceFailed):
+            running.result(20)
+
+
+def test_what_is_stopped_before_it_begins_never_does() -> None:
+    """It fails at its first operator."""
+    runtime, stop = load(sized("ConstantOfShape").SerializeToString(), ANY), Stop()
+    stop.set()
+
+    with pytest.raises(InferenceFailed):
+        runtime.run({"x": np.full((1, 4), 1e9, np.float32)}, stop)

@@ -317,6 +317,19 @@ def test_a_cheap_model_runs_inline_and_a_dear_one_in_threads(monkeypatch: pytest
     assert [load(), load()] == [True, False]
 
 
+def test_a_model_of_which_one_run_tells_nothing_never_runs_inline() -> None:
+    """However cheap its golden inputs are: a loop goes round as often as its input says."""
+
+    def load(artifact: bytes, manifest: Manifest) -> Runtime:
+        runtime = load_echo(artifact, manifest)
+        runtime.steady = False
+        return runtime
+
+    model = load_model(a_version(A), artifacts_of(A), load)
+
+    assert (model.inline, model.serving_config["mode"]) == (False, "threads")
+
+
 def test_the_loader_gets_the_bytes_and_the_manifest() -> None:
     """What was hashed is what is loaded."""
     seen: list[tuple[bytes, Manifest]] = []
