@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from pydantic import ValidationError
 
@@ -111,12 +111,8 @@ class ProcessInspector:
     @contextmanager
     def _begun(self, file: BinaryIO, order: Order) -> Iterator["subprocess.Popen[bytes]"]:
         """The process, with its order; in the end it is gone, and its folder with it."""
-        with file_faults():
-            request = tempfile.TemporaryFile()  # noqa: SIM115 - what goes wrong later is none of its faults
-        with request:
+        with _written(orders.dump_json(order)) as request:
             with file_faults():
-                request.write(orders.dump_json(order))
-                request.seek(0)
                 folder = tempfile.TemporaryDirectory(prefix="seatrial-inspection-", ignore_cleanup_errors=True)
             with folder as place:
                 try:
@@ -129,7 +125,7 @@ class ProcessInspector:
                     finally:
                         self._end(process)
 
-    def _start(self, file: BinaryIO, request: BinaryIO, folder: str) -> "subprocess.Popen[bytes]":
+    def _start(self, file: BinaryIO, request: IO[bytes], folder: str) -> "subprocess.Popen[bytes]":
         """The process: in a session of its own, in an empty folder, with nothing of our environment."""
         kept = {name: os.environ[name] for name in LIBRARIES if name in os.environ}
         single = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -185,6 +181,20 @@ class ProcessInspector:
                 name = signal.Signals(-code).name
                 return _refused(f"The inspection of the model was ended by {name}{extreme}.", "a report")
         return _refused(f"The inspection of the model ended with the code {code}{extreme}.", "a report")
+
+
+def _written(content: bytes) -> IO[bytes]:
+    """A file without a name, to read; raises `StorageUnavailable`."""
+    with file_faults():
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - whoever gets it closes it
+        try:
+            file.write(content)
+            file.seek(0)
+        except OSError:
+            with suppress(OSError):  # what is still to be written finds no room either
+                file.close()
+            raise
+    return file
 
 
 def _read(process: "subprocess.Popen[bytes]", told: _Told, deadline: float) -> None:
