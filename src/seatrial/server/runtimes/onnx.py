@@ -30,10 +30,12 @@ _DTYPES = {
 SILENT = 4
 """What goes wrong is told by errors; lines of the library's own on our standard error would be a caller's to write."""
 
-_place = re.compile(
-    r"\[ONNXRuntimeError\] : \d+ : \w+ : |/\S*onnxruntime_src/\S+ .*?\) (?:\[with [^]]*\] )?", re.DOTALL
-)
-"""What the library puts before its reasons: a code, a file of its makers, a function in it."""
+SOURCE = "onnxruntime_src/"
+"""In the name of each file of its makers that the library puts before its reasons, with a function in it."""
+MAX_PLACES = 3
+MAX_READ = 10_000
+MAX_AXES = 8
+_code = re.compile(r"\[ONNXRuntimeError\] : \d{1,5} : \w{1,50} : ")
 
 
 class OnnxRuntime:
@@ -89,7 +91,9 @@ class OnnxRuntime:
             if dtype != spec.dtype:
                 raise ModelUnusable(f"The input '{name}' is {dtype} in the graph, {spec.dtype} in the manifest.")
             if not _compatible(shape[1:], spec.shape):
-                raise ModelUnusable(f"The input '{name}' is {shape[1:]} in the graph, {spec.shape} in the manifest.")
+                raise ModelUnusable(
+                    f"The input '{name}' is {_shown(shape[1:])} in the graph, {spec.shape} in the manifest."
+                )
 
     def _check_output(self, manifest: Manifest) -> None:
         graph = {node.name: node.shape for node in self._session.get_outputs()}
@@ -98,7 +102,9 @@ class OnnxRuntime:
             raise ModelUnusable(f"The graph has no output '{name}'; it has {sorted(graph)}.")
         wanted = ((len(manifest.output.classes),),) if manifest.output.classes else ((), (1,))
         if not any(_compatible(graph[name][1:], shape) for shape in wanted):
-            raise ModelUnusable(f"The output '{name}' has the shape {graph[name]}, which the manifest does not allow.")
+            raise ModelUnusable(
+                f"The output '{name}' has the shape {_shown(graph[name])}, which the manifest does not allow."
+            )
 
 
 def _compatible(graph: list[int | str | None], stated: tuple[int, ...]) -> bool:
@@ -107,10 +113,30 @@ def _compatible(graph: list[int | str | None], stated: tuple[int, ...]) -> bool:
     return len(graph) == len(stated) and all(not isinstance(axis, int) or axis == size for axis, size in pairs)
 
 
+def _shown(axes: list[int | str | None]) -> str:
+    """The first of them, as a list."""
+    return f"{axes[:MAX_AXES]}{' and more' if len(axes) > MAX_AXES else ''}"
+
+
 def reason(error: Exception) -> str:
     """The first line of an error of the library, without the places in its own source."""
-    text = _place.sub("", str(error)).strip() or type(error).__name__
-    return text.splitlines()[0][:300]
+    text = _code.sub("", str(error)[:MAX_READ])
+    for _ in range(MAX_PLACES):
+        text = _without_place(text)
+    first = (text.strip() or type(error).__name__).splitlines()[0]
+    return "".join(letter if letter.isprintable() else "?" for letter in first[:300])
+
+
+def _without_place(text: str) -> str:
+    """Without the first place in the library's source: `/onnxruntime_src/a.cc:1 void f(int) [with T = int] `."""
+    found = text.find(SOURCE)
+    if found < 0:
+        return text
+    begin = text.rfind(" ", 0, found) + 1
+    _, end, rest = text[found:].partition(") ")
+    if end and rest.startswith("[with "):
+        rest = rest.partition("] ")[2]
+    return text[:begin] + rest
 
 
 def load(artifact: bytes, manifest: Manifest) -> OnnxRuntime:

@@ -16,7 +16,7 @@ from seatrial.server.inference.signature import Arrays
 
 CASES = 20
 MAX_GOLDEN_VALUES = 1_000_000
-"""Values in all golden inputs that are made; where examples are large there are fewer of them, but one."""
+"""Values in all golden inputs and answers that are made; where examples are large there are fewer of them, but one."""
 LARGE = 2.0**31
 """A number of which one can still make an array, if it is the size of it."""
 LONG_TEXT = 10_000
@@ -30,7 +30,7 @@ def draw(manifest: Manifest) -> tuple[Iterator[GoldenCase], dict[str, list[Any]]
         Those that are to be kept, in the form of JSON, made as they are asked for; and for each input the values of two
         examples at least, as a decoded request has them: numbers as float64 arrays, else lists.
     """
-    width = sum(math.prod(spec.shape) for spec in manifest.inputs)
+    width = sum(math.prod(spec.shape) for spec in manifest.inputs) + len(manifest.output.classes)
     kept = max(1, min(CASES, MAX_GOLDEN_VALUES // width))
     random = np.random.default_rng(int(manifest.digest.removeprefix("sha256:")[:16], 16))
     edges: list[int | None] = [0, 1] if kept > 1 else [None, 1]  # if only one is kept, it is to tell something

@@ -91,6 +91,8 @@ def read_model(content: bytes) -> ModelProto:
 def check_graph(model: ModelProto) -> None:
     """Raise `ModelRefused` for a graph that is not to be run."""
     parts = collect(model)
+    if not all(isinstance(text, str) for text in _texts(model, parts)):
+        raise refused([fault("A name or a text is not UTF-8.", "UTF-8", "other bytes")])
     if parts.depth > MAX_DEPTH:
         raise refused([fault("Graphs are nested too deeply.", f"at most {MAX_DEPTH} levels", f"{parts.depth} levels")])
     if len(parts.nodes) > MAX_NODES:
@@ -170,6 +172,23 @@ def _foreign_operators(model: ModelProto, nodes: list[NodeProto]) -> Iterator[Fa
         yield fault("Operators of another domain are imported.", expected, repr(shown(domain)))
     for domain, kind in sorted({(node.domain, node.op_type) for node in nodes if node.domain not in DOMAINS}):
         yield fault(f"The operator '{shown(kind)}' is of another domain.", expected, repr(shown(domain)))
+
+
+def _texts(model: ModelProto, parts: Parts) -> Iterator[str | bytes]:
+    """Every text that is read here or in what follows; the library gives bytes where they are no UTF-8."""
+    yield from (model.doc_string, model.graph.doc_string)
+    for function in model.functions:
+        yield from (function.name, function.domain)
+        yield from (item.domain for item in function.opset_import)
+    yield from (item.domain for item in model.opset_import)
+    for graph in parts.graphs:
+        yield from (graph.name, *(value.name for value in (*graph.input, *graph.output)))
+    for node in parts.nodes:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    for tensor in parts.tensors:
+        yield tensor.name
+        yield from (text for entry in tensor.external_data for text in (entry.key, entry.value))
 
 
 def _by_chance(nodes: list[NodeProto]) -> Iterator[Fault]:
