@@ -55,7 +55,7 @@ class OnnxRuntime:
             self._session = ort.InferenceSession(artifact, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no common root but Exception
             raise ModelUnusable(f"ONNX Runtime cannot load it: {reason(error)}") from error
-        self.steady = is_steady(artifact)
+        self.steady = is_steady(artifact, {spec.name for spec in manifest.inputs if spec.dtype == "string"})
         self._outputs = [manifest.output.name]
         self._flat = manifest.task == "regression"
         self._check_inputs(manifest)

@@ -20,13 +20,14 @@ _SHAPED_BY_SHAPES = """
     Flatten Floor Gather GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalLpPool GlobalMaxPool Greater
     GreaterOrEqual GridSample GroupNormalization HardSigmoid HardSwish Hardmax Identity InstanceNormalization IsInf
     IsNaN LRN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax LpNormalization LpPool MatMul
-    MatMulInteger Max MaxPool Mean MeanVarianceNormalization Min Mish Mod Mul Neg Not Or PRelu Pow QLinearConv
+    MatMulInteger Max MaxPool Mean MeanVarianceNormalization Min Mish Mul Neg Not Or PRelu Pow QLinearConv
     QLinearMatMul QuantizeLinear RMSNormalization Reciprocal Relu Round ScatterElements ScatterND Selu Shape Shrink
     Sigmoid Sign Sin Sinh Size Softmax Softplus Softsign SpaceToDepth Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu
     Transpose Trilu Where Xor ArrayFeatureExtractor Binarizer FeatureVectorizer Imputer LabelEncoder
     LinearClassifier LinearRegressor Normalizer OneHotEncoder SVMClassifier SVMRegressor Scaler TreeEnsemble
     TreeEnsembleClassifier TreeEnsembleRegressor
 """
+"""Operators with as much work for any values; `Mod`, which is slow for far exponents, is none of them."""
 _SHAPED_BY = {
     "ConstantOfShape": (0,), "Expand": (1,), "GRU": (4,), "LSTM": (4,), "OneHot": (1,), "Pad": (1, 3), "RNN": (4,),
     "Range": (0, 1, 2), "Resize": (1, 2, 3), "Reshape": (1,), "Slice": (1, 2, 3, 4), "Split": (1,), "Squeeze": (1,),
@@ -39,6 +40,14 @@ KNOWN: dict[bytes, tuple[int, ...]] = {
     **{name.encode(): () for name in _SHAPED_BY_SHAPES.split()},
     **{name.encode(): places for name, places in _SHAPED_BY.items()},
 }
+_READ_TEXTS = {b"Equal", b"LabelEncoder", b"OneHotEncoder", b"Shape", b"Size"}
+_KEEP_TEXTS = {b"Cast", b"Concat", b"Flatten", b"Identity", b"Reshape", b"Squeeze", b"Transpose", b"Unsqueeze"}
+"""Operators that may get texts of any length, and those of them that pass them on. Others may copy them many times."""
+MOST_TEXTS = 100
+"""How often the texts of an example may stand in one value."""
+_TREES = {b"TreeEnsemble", b"TreeEnsembleClassifier", b"TreeEnsembleRegressor"}
+MAX_TREES = 16 * 2**20
+"""Bytes of trees: in larger ones a path may be so long that its end is not seen in 2 ms."""
 _OF_SHAPES = {b"Shape", b"Size", b"Constant", b"EyeLike"}
 """Operators whose output depends on no value of an example, whatever their inputs are."""
 
@@ -51,18 +60,23 @@ class _Node:
     domain: bytes = b""
     inputs: list[bytes] = field(default_factory=list)
     outputs: list[bytes] = field(default_factory=list)
-    branches: bool = False
+    size: int = 0
 
 
-def is_steady(content: bytes) -> bool:
-    """Whether the time of a run depends on the number of examples alone; `False` where that is not certain."""
+def is_steady(content: bytes, texts: Collection[str] = ()) -> bool:
+    """Whether the time of a run depends on the number of examples alone; `False` where that is not certain.
+
+    Args:
+        content: the file.
+        texts: the names of inputs that are texts, which may be of any length.
+    """
     try:
-        return _is_steady(memoryview(content))
+        return _is_steady(memoryview(content), {name.encode(): 1 for name in texts})
     except (ValueError, IndexError):
         return False
 
 
-def _is_steady(content: memoryview) -> bool:
+def _is_steady(content: memoryview, texts: dict[bytes, int]) -> bool:
     nodes: list[_Node] = []
     fixed: set[bytes] = set()
     for number, part in _fields(content):
@@ -70,17 +84,28 @@ def _is_steady(content: memoryview) -> bool:
             return False
         if number == 7:  # noqa: PLR2004 - the graph
             _read_graph(part, nodes, fixed)
-    return all(_take(node, fixed) for node in nodes)
+    return all(_take(node, fixed) and _take_texts(node, texts) for node in nodes)
 
 
 def _take(node: _Node, fixed: set[bytes]) -> bool:
     """Whether a node is steady; what it gives is fixed where all that it gets is."""
     places = KNOWN.get(node.kind)
-    if node.branches or node.domain not in _DOMAINS or places is None or not _all_fixed(node.inputs, places, fixed):
+    if node.domain not in _DOMAINS or places is None or not _all_fixed(node.inputs, places, fixed):
+        return False
+    if node.kind in _TREES and node.size > MAX_TREES:
         return False
     if node.kind in _OF_SHAPES or _all_fixed(node.inputs, range(len(node.inputs)), fixed):
         fixed.update(node.outputs)
     return True
+
+
+def _take_texts(node: _Node, texts: dict[bytes, int]) -> bool:
+    """Whether a node does hardly anything with texts; `texts` says how often an example's stand in each value."""
+    times = sum(texts.get(name, 0) for name in node.inputs)
+    if not times or node.kind in _READ_TEXTS:
+        return True
+    texts.update(dict.fromkeys(node.outputs, times))
+    return node.kind in _KEEP_TEXTS and times <= MOST_TEXTS
 
 
 def _all_fixed(inputs: Sequence[bytes], places: Collection[int], fixed: set[bytes]) -> bool:
@@ -98,7 +123,7 @@ def _read_graph(content: memoryview, nodes: list[_Node], fixed: set[bytes]) -> N
 
 
 def _node(content: memoryview) -> _Node:
-    node = _Node()
+    node = _Node(size=len(content))
     for number, part in _fields(content):
         match number:
             case 1:
@@ -109,8 +134,6 @@ def _node(content: memoryview) -> _Node:
                 node.kind = bytes(part)
             case 7:
                 node.domain = bytes(part)
-            case 5:
-                node.branches |= any(place in {6, 11} for place, _ in _fields(part))  # a graph, or several
     return node
 
 

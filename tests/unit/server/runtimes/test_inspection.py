@@ -313,6 +313,12 @@ def test_a_label_that_is_no_utf_8_is_refused() -> None:
     assert [fault.detail for fault in report.faults] == ["A label is not UTF-8."]
 
 
+@pytest.mark.parametrize("model", [forest(labels=("no", "y" * 1001)), forest(zipmap=True, labels=("no", "y" * 1001))])
+def test_a_long_text_in_the_graph_is_refused(model: onnx.ModelProto) -> None:
+    """Nobody has such a label."""
+    assert [fault.received for fault in inspect(model).faults] == ["1001 bytes"]
+
+
 def test_a_shape_without_an_end_is_shown_in_part() -> None:
     """A graph may have as many axes as it likes."""
     model = linear()

@@ -8,9 +8,10 @@ import onnx
 import pytest
 from onnx import helper
 from tests.fakes.hostile_files import branched, endless, with_function
-from tests.fakes.onnx_models import INT64, a_model, constant, counted, forest, linear, sized, softmax, value
+from tests.fakes.onnx_models import INT64, STRING, a_model, constant, counted, forest, linear, sized, softmax, value
 
 from seatrial import zoo
+from seatrial.server.runtimes import steady
 from seatrial.server.runtimes.steady import KNOWN, is_steady
 
 node = helper.make_node
@@ -86,6 +87,7 @@ def twice_named() -> bytes:
                 of(node("Resize", ["x", "", "", "n"], ["y"])),
                 of(node("Abs", ["n"], ["m"]), node("TopK", ["x", "m"], ["y", "places"])),
                 of(node("OneHot", ["n", "n", "x"], ["y"])),
+                of(node("Mod", ["x", "x"], ["y"], fmod=1)),
                 of(node("NonZero", ["x"], ["y"])),
                 of(node("Compress", ["x", "n"], ["y"])),
                 of(node("StringConcat", ["x", "x"], ["y"])),
@@ -102,6 +104,37 @@ def twice_named() -> bytes:
 )
 def test_what_may_take_any_time_is_not_steady(content: bytes) -> None:
     """Loops and branches, sizes that an example says, what is not known, and what cannot be read."""
+    assert not is_steady(content)
+
+
+TEXTS = [value("t", ("batch", 1), STRING)]
+ENCODE = node("OneHotEncoder", ["u"], ["y"], domain="ai.onnx.ml", cats_strings=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "expected"),
+    [
+        ([node("Identity", ["t"], ["u"]), ENCODE], True),
+        ([node("Concat", ["t", "t"], ["u"], axis=1), ENCODE], True),
+        ([node("LabelEncoder", ["t"], ["n"], domain="ai.onnx.ml"), node("Expand", ["n", "axes"], ["y"])], True),
+        ([node("Expand", ["t", "axes"], ["u"]), ENCODE], False),
+        ([node("Gather", ["t", "axes"], ["u"]), ENCODE], False),
+        ([*(node("Concat", [f"t{n}" if n else "t"] * 2, [f"t{n + 1}"], axis=1) for n in range(7))], False),
+    ],
+)
+def test_texts_may_be_read_but_not_copied(nodes: list[onnx.NodeProto], expected: bool) -> None:  # noqa: FBT001
+    """A caller may send long ones."""
+    content = a_model(nodes, (AXES,), inputs=TEXTS, ml=True).SerializeToString()
+
+    assert is_steady(content, {"t"}) == expected
+    assert is_steady(content)
+
+
+def test_trees_are_steady_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tree may be a single long path, on which no known input has gone."""
+    content = (GUIDES / "from-xgboost" / "model.onnx").read_bytes()
+    monkeypatch.setattr(steady, "MAX_TREES", len(content) // 2)
+
     assert not is_steady(content)
 
 

@@ -28,6 +28,8 @@ BY_CHANCE = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniform
 MAX_DEPTH = 8
 """Graphs within graphs, the outermost counted."""
 MAX_NODES = 100_000
+MAX_TEXT = 1000
+"""Bytes of a text in a graph, such as a label: a run is not to take longer for one than for another."""
 MAX_DENSE = 2**28
 """Values of a sparse tensor once it is dense, which is what the runtime makes of it."""
 IR_VERSION_TAG = b"\x08"
@@ -104,6 +106,7 @@ def check_graph(model: ModelProto) -> None:
         *_by_chance(parts.nodes),
         *_bad_names(parts),
         *_bad_tensors(parts.tensors),
+        *_long_texts(parts),
         *_bad_sparse(parts.sparse),
     ]
     if found:
@@ -223,6 +226,15 @@ def _bad_tensors(tensors: Iterable[TensorProto]) -> Iterator[Fault]:
         elif not _as_large_as_stated(tensor):
             size = " x ".join(map(str, tensor.dims[:8])) or "one value"
             yield fault(f"The tensor '{name}' has another size than it states.", size, _held(tensor))
+
+
+def _long_texts(parts: Parts) -> Iterator[Fault]:
+    texts = (text for tensor in parts.tensors for text in tensor.string_data)
+    attributes = (attribute for node in parts.nodes for attribute in node.attribute)
+    more = (text for attribute in attributes for text in (attribute.s, *attribute.strings))
+    longest = max((len(text) for text in (*texts, *more)), default=0)
+    if longest > MAX_TEXT:
+        yield fault("A text in the graph is too long.", f"at most {MAX_TEXT} bytes", f"{longest} bytes")
 
 
 def _bad_sparse(tensors: Iterable[SparseTensorProto]) -> Iterator[Fault]:
