@@ -9,7 +9,7 @@ from seatrial import zoo
 from seatrial.contracts.digest import digest_of
 from seatrial.contracts.golden import Golden, parse_golden
 from seatrial.contracts.manifest import Manifest
-from seatrial.server.inference.runtime import Array, Runtime
+from seatrial.server.inference.runtime import Array, Runtime, Stop
 from seatrial.server.registry.model import ModelVersion
 from seatrial.server.runtimes import onnx
 from seatrial.server.storage.bundled import read_bundled
@@ -40,11 +40,12 @@ class Stage:
 class _Actor:
     def __init__(self, model: Runtime, stage: Stage) -> None:
         self._model = model
+        self.steady = model.steady
         self._stage = stage
 
-    def run(self, arrays: Mapping[str, Array]) -> Array:
+    def run(self, arrays: Mapping[str, Array], stop: Stop | None = None) -> Array:
         """See `Runtime.run`."""
-        return self._stage.behaviour(lambda: self._model.run(arrays))
+        return self._stage.behaviour(lambda: self._model.run(arrays, stop))
 
     def configuration(self) -> dict[str, Any]:
         """See `Runtime.configuration`."""

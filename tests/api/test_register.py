@@ -1,6 +1,7 @@
 """`POST /models`: what is registered, what comes back, and each way not to get in. Hostile files: tests/security."""
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from seatrial.server.core.errors import StorageFull, StorageUnavailable
 from seatrial.server.registry.ledger import Note
 from seatrial.server.registry.model import ModelVersion
 from seatrial.server.registry.ports import MakeVersion
+from seatrial.server.runtimes.inspector import ProcessInspector
 from seatrial.server.storage.artifacts import ContentStore
 
 LINEAR: bytes = linear().SerializeToString()
@@ -321,6 +323,16 @@ def test_a_lost_database_is_told(tmp_path: Path) -> None:
 
     assert "db.internal" not in answer["detail"]
     assert sender.staged() == []
+
+
+def test_an_inspection_that_cannot_begin_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """500, which blames nobody's file and tells nothing of the server; the log has what the process said."""
+    program = (sys.executable, "-c", "import nothing_of_this_name")
+    with serving(tmp_path, inspector=ProcessInspector(program=program)) as client:
+        answer = problem(Sender(client, tmp_path).send(content=LINEAR), 500, "inspection-failed")
+
+    assert "nothing_of_this_name" not in str(answer)
+    assert "No module named 'nothing_of_this_name'" in capsys.readouterr().out
 
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

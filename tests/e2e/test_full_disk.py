@@ -68,3 +68,24 @@ def test_predictions_go_on_with_a_full_disk(server: ServerProcess, tmp_path: Pat
     assert promote_another() == ["done", "done", 4]
     until(lambda: served() == "digits:2", "the new version serves")
     assert server.stop() == 0
+
+
+def test_a_full_disk_of_temporary_files_is_told(tmp_path: Path) -> None:
+    """Nothing is known of the file then; with room again it is registered."""
+    small = tmp_path / "small"
+    server = ServerProcess(tmp_path, command=(*on_small_disk(small, "1m"), *PYTHON, "serve"), TMPDIR=str(small))
+    try:
+        server.wait_until_serving()
+        token = (tmp_path / "data" / "admin.token").read_text(encoding="ascii").strip()
+
+        def register() -> httpx2.Response:
+            headers = {"Authorization": f"Bearer {token}"}
+            return server.http.post(f"{server.url}/models?name=it", content=MODEL.read_bytes(), headers=headers)
+
+        assert register().status_code == 201
+        ballast = fill(Path(f"/proc/{server.pid}/root{small}"))
+        problem(register(), 507, "storage-full")
+        ballast.unlink()
+        assert register().status_code == 201
+    finally:
+        server.close()

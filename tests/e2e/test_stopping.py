@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.e2e.conftest import StartServer
+from tests.fakes.hostile_files import endless
+from tests.inprocess import problem
 from tests.inputs import DENVER
 from tests.live import PATIENCE, PYTHON, ServerProcess, environment, until
 
@@ -165,6 +167,30 @@ def test_workers_answer_and_count_together(start_server: StartServer) -> None:
     assert server.stop() == 0
     assert list((server.folder / "tmp").glob("seatrial-*")) == []
     assert len(server.events("stopped")) == 2
+
+
+def test_a_stop_does_not_wait_for_an_inspection(start_server: StartServer, tmp_path: Path) -> None:
+    """Who registers a file that takes its time is told so, also who waits for a turn; the processes are gone."""
+    server = start_server()
+    token = (tmp_path / "data" / "admin.token").read_text(encoding="ascii").strip()
+    content, headers = endless().SerializeToString(), {"Authorization": f"Bearer {token}"}
+
+    def register(_: int) -> httpx2.Response:
+        return server.http.post(f"{server.url}/models?name=it", content=content, headers=headers)
+
+    def folders() -> list[Path]:
+        return list((tmp_path / "tmp").glob("seatrial-inspection-*"))
+
+    with ThreadPoolExecutor(3) as threads:
+        waiting = threads.map(register, range(3))
+        until(lambda: len(folders()) == 2, "two files are inspected")
+        server.send(signal.SIGTERM)
+        answers = list(waiting)
+    assert [problem(answer, 503, "not-ready")["reasons"] for answer in answers] == [
+        {"registration": "the server is stopping"}
+    ] * 3
+    assert server.wait() == 0
+    assert folders() == []
 
 
 def test_workers_do_not_outlive_their_supervisor(start_server: StartServer) -> None:

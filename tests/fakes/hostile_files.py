@@ -17,7 +17,21 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
-from tests.fakes.onnx_models import FLOAT, INT64, STRING, a_model, constant, forest, linear, softmax, value
+from tests.fakes.onnx_models import (
+    FLOAT,
+    INT64,
+    STRING,
+    a_model,
+    constant,
+    counted,
+    forest,
+    linear,
+    sized,
+    softmax,
+    value,
+)
+
+from seatrial.server.runtimes.inspector import AT_EXTREMES
 
 node = helper.make_node
 HUGE = 25_000_000_000
@@ -404,6 +418,10 @@ REFUSED: dict[str, tuple[Make, str, str]] = {
     "endless loop": (
         endless, "The model did not load and answer within 8 s (2 s of a processor).", "this file"
     ),
+    "endless where an example says so": (
+        counted, f"The model did not load and answer within 8 s (2 s of a processor){AT_EXTREMES}.", "this file"
+    ),
+    "bomb where an example says so": (lambda: sized("Expand"), f"{MEMORY[:-1]}{AT_EXTREMES}.", "this file"),
     "nested graphs": (lambda: nested(20), "Graphs are nested too deeply.", "20 levels"),
     "training": (training, "The file holds training.", "training_info"),
     "size too large": (lambda: with_dims(1_000_000, 1_000_000), SIZE, "16 bytes"),

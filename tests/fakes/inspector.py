@@ -24,3 +24,6 @@ class SureInspector:
             digest=candidate.digest,
         )
         return Inspected(manifest, Golden(cases=(GoldenCase(input={"x": 1}, output=(1.0,)),), tolerance=0.0))
+
+    def stop(self) -> None:
+        """There is never anything to end."""

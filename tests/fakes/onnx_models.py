@@ -83,3 +83,38 @@ def answers(model: onnx.ModelProto, rows: Sequence[Sequence[float]]) -> list[lis
     """What the first output is by another implementation than the server's."""
     (output,) = ReferenceEvaluator(model).run(None, {"x": np.asarray(rows, np.float32)})
     return np.asarray(output, np.float64).tolist()  # type: ignore[no-any-return]
+
+
+def counted() -> onnx.ModelProto:
+    """A loop that goes round as often as the sum of the example says: cheap for small numbers, else endless."""
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["on"], ["still"]), helper.make_node("Identity", ["a"], ["same"])],
+        "body",
+        [value("i", (), INT64), value("on", (), TensorProto.BOOL), value("a", ONE)],
+        [value("still", (), TensorProto.BOOL), value("same", ONE)],
+    )
+    nodes = [
+        helper.make_node("ReduceSum", ["x", "axis"], ["sum"], keepdims=1),
+        helper.make_node("ReduceMax", ["sum"], ["top"], keepdims=0),
+        helper.make_node("Cast", ["top"], ["times"], to=INT64),
+        helper.make_node("Loop", ["times", "yes", "sum"], ["y"], body=body),
+    ]
+    return a_model(nodes, [constant("axis", [1]), constant("yes", np.array(True))])  # noqa: FBT003 - numpy's
+
+
+def sized(operator: str) -> onnx.ModelProto:
+    """A regression that makes an array as large as the example says, and takes its largest value."""
+    make = helper.make_node
+    begin = [make("ReduceSum", ["x", "axis"], ["sum"], keepdims=1), make("ReduceMax", ["sum"], ["top"], keepdims=0)]
+    begin += [make("Cast", ["top"], ["times"], to=INT64), make("Reshape", ["times", "axis"], ["size"])]
+    middle = {
+        "ConstantOfShape": make("ConstantOfShape", ["size"], ["big"]),
+        "Expand": make("Expand", ["top", "size"], ["big"]),
+        "Range": make("Range", ["zero", "times", "one"], ["big"]),
+        "Tile": make("Tile", ["some", "size"], ["big"]),
+    }[operator]
+    end = [make("Cast", ["big"], ["wide"], to=FLOAT), make("ReduceSum", ["wide"], ["whole"], keepdims=0)]
+    end += [make("Mul", ["whole", "nothing"], ["none"]), make("Add", ["sum", "none"], ["y"])]
+    constants = [constant("axis", [1]), constant("zero", np.array(0)), constant("one", np.array(1))]
+    constants += [constant("some", [1.0]), constant("nothing", np.array(0.0))]
+    return a_model([*begin, middle, *end], constants)

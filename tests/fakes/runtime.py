@@ -8,7 +8,7 @@ import numpy as np
 
 from seatrial.contracts.manifest import Manifest
 from seatrial.server.core.errors import InferenceFailed
-from seatrial.server.inference.runtime import Array
+from seatrial.server.inference.runtime import Array, Stop
 
 WAIT_SECONDS = 20.0
 """How long a test waits for a fact before it gives up."""
@@ -23,10 +23,12 @@ class EchoRuntime:
 
     def __init__(self, classes: int = 0) -> None:
         self.classes = classes
+        self.steady = True
         self.runs: list[int] = []
 
-    def run(self, arrays: Mapping[str, Array]) -> Array:
+    def run(self, arrays: Mapping[str, Array], stop: Stop | None = None) -> Array:
         """See `Runtime.run`."""
+        del stop
         rows = len(next(iter(arrays.values())))
         self.runs.append(rows)
         sums = np.zeros(rows, np.float64)
@@ -50,19 +52,19 @@ class BlockingRuntime(EchoRuntime):
         self.begun = threading.Event()
         self.released = threading.Event()
 
-    def run(self, arrays: Mapping[str, Array]) -> Array:
+    def run(self, arrays: Mapping[str, Array], stop: Stop | None = None) -> Array:
         """Wait, then echo."""
         self.begun.set()
         assert self.released.wait(WAIT_SECONDS), "nobody released the runtime"
-        return super().run(arrays)
+        return super().run(arrays, stop)
 
 
 class FailingRuntime(EchoRuntime):
     """A runtime that fails on every input."""
 
-    def run(self, arrays: Mapping[str, Array]) -> Array:
+    def run(self, arrays: Mapping[str, Array], stop: Stop | None = None) -> Array:
         """Fail, as `Runtime.run` may."""
-        del arrays
+        del arrays, stop
         raise InferenceFailed("The model failed on this input.")
 
 
@@ -73,9 +75,9 @@ class FixedRuntime(EchoRuntime):
         super().__init__()
         self.output = output
 
-    def run(self, arrays: Mapping[str, Array]) -> Array:
+    def run(self, arrays: Mapping[str, Array], stop: Stop | None = None) -> Array:
         """Give the answer."""
-        del arrays
+        del arrays, stop
         return self.output
 
 

@@ -118,10 +118,10 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
     pool = Pool()
     executor = Executor(max(1, allowed_cores() // settings.workers))
     predictor = Predictor(pool, executor, registry)
-    lifecycle = Lifecycle(clock.monotonic, clock.monotonic())
     metrics = Metrics(seatrial.__version__, clock.monotonic, _later)
     guard = _guard(settings)
     registrar = Registrar(ledger, store, inspector or ProcessInspector(), settings.max_versions, look)
+    lifecycle = Lifecycle(clock.monotonic, clock.monotonic(), on_stop=registrar.stop)
 
     tell = partial(_log_model, log)
     candidates = Candidates(pool, partial(load_model, artifacts=artifacts, load=load), tell)
@@ -169,7 +169,9 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
     routers = (
         predict_routes(guard, predictor, clock.monotonic),
         model_routes(guard, registry, artifacts, pool, trials.proofs_if_told),
-        register_routes(guard, registrar, pool, settings.max_model_bytes, partial(_log_registered, log)),
+        register_routes(
+            guard, registrar, pool, settings.max_model_bytes, clock.monotonic, partial(_log_registered, log)
+        ),
         proof_routes(guard, trials, clock.monotonic),
         gate_routes(guard, _promotion(ledger, database, store, rules, load), serving, look),
         system_routes(

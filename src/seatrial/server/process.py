@@ -39,20 +39,27 @@ GREETING = """
 def drain_on_sigterm(seconds: float, lifecycle: Lifecycle) -> None:
     """From SIGTERM on be not ready, but go on answering for `seconds`; only then let uvicorn stop.
 
-    A second signal stops at once. Called in the event loop of a worker, after uvicorn has set its own handlers.
+    A second signal stops at once, as SIGINT always does. What need not be waited for is ended then. Called in the event
+    loop of a worker, after uvicorn has set its own handlers.
     """
-    stop = signal.getsignal(signal.SIGTERM)
+    terminate, interrupt = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     loop = asyncio.get_running_loop()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(lifecycle.on_stop)
+        _call(terminate if number == signal.SIGTERM else interrupt, number, frame)
 
     def handle(number: int, frame: FrameType | None) -> None:
         again, lifecycle.draining = lifecycle.draining, True
         if again or seconds == 0:
-            _call(stop, number, frame)
+            stop(number, frame)
         else:
-            loop.call_soon_threadsafe(loop.call_later, seconds, _call, stop, number, None)
+            loop.call_soon_threadsafe(loop.call_later, seconds, stop, number, None)
 
-    if callable(stop):
+    if callable(terminate):
         signal.signal(signal.SIGTERM, handle)
+    if callable(interrupt):
+        signal.signal(signal.SIGINT, stop)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -129,16 +129,41 @@ def test_a_second_sigterm_stops_at_once() -> None:
     assert asyncio.run(run()) == [signal.SIGTERM]
 
 
-def test_sigint_is_left_alone() -> None:
+def test_sigint_stops_at_once() -> None:
     """Ctrl-C does not drain."""
 
-    async def run() -> object:
-        handler = signal.getsignal(signal.SIGINT)
-        signal.signal(signal.SIGTERM, Stop())
+    async def run() -> list[int]:
+        stop = Stop()
+        for number in SIGNALS:
+            signal.signal(number, stop)
         process.drain_on_sigterm(3600, a_lifecycle())
-        return signal.getsignal(signal.SIGINT) is handler
+        signal.raise_signal(signal.SIGINT)
+        return stop.signals
 
-    assert asyncio.run(run()) is True
+    assert asyncio.run(run()) == [signal.SIGINT]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_what_need_not_be_waited_for_is_ended_with_the_stop(number: signal.Signals) -> None:
+    """In the event loop, whichever signal it is; not with the drain that comes before it."""
+    lifecycle, ended = a_lifecycle(), asyncio.Event()
+    lifecycle.on_stop = ended.set
+
+    async def run() -> None:
+        stop = Stop()
+        for each in SIGNALS:
+            signal.signal(each, stop)
+        process.drain_on_sigterm(5.0, lifecycle)
+        signal.raise_signal(number)
+        if number == signal.SIGTERM:
+            await asyncio.sleep(0)
+            assert not ended.is_set()
+        await ended.wait()
+        assert stop.signals == [number]
+
+    loop = FastLoop()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(run())
 
 
 def test_a_default_handler_is_left_in_place() -> None:

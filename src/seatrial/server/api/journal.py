@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from structlog.typing import FilteringBoundLogger
 
 from seatrial.server.core.clock import Monotonic
-from seatrial.server.core.errors import Busy, DeadlineExceeded, NotReady, StorageUnavailable
+from seatrial.server.core.errors import Busy, DeadlineExceeded, InspectionFailed, NotReady, StorageUnavailable
 from seatrial.server.core.observe import Observer
 
 _ERROR, _SERVER_ERROR = 400, 500
 _SHOWN = 200
-_EXPLAINED = (Busy, DeadlineExceeded, NotReady, StorageUnavailable)
+_EXPLAINED = (Busy, DeadlineExceeded, InspectionFailed, NotReady, StorageUnavailable)
 """Errors of 5xx whose text says all; of others the stack is logged."""
 
 

@@ -38,6 +38,7 @@ KINDS: dict[type[Exception], tuple[str, str, int]] = {
     errors.Busy: ("busy", "The server is busy", 503),
     errors.NotReady: ("not-ready", "The server is not ready", 503),
     errors.DeadlineExceeded: ("deadline-exceeded", "The time is up", 504),
+    errors.InspectionFailed: ("inspection-failed", "The file could not be inspected", 500),
     errors.InferenceFailed: ("inference-failed", "The model failed", 500),
 }
 """Slug, title and status of each error; the slug is the end of the problem's `type`."""
@@ -63,12 +64,14 @@ def problem_of(error: Exception, path: str, request_id: str) -> tuple[Problem, H
 
 
 def _detail(error: Exception) -> str:
-    """What is told of an error; of a database and its disk, no more than that."""
+    """What is told of an error; of a database, its disk and our own processes, no more than that."""
     match error:
         case errors.StorageFull():
             return "There is no room left where the server keeps its state. Nothing was changed; predictions go on."
         case errors.StorageUnavailable():
             return "The server's database or disk cannot be used now. Nothing was changed; predictions go on."
+        case errors.InspectionFailed():
+            return "The server could not begin to inspect the file, which says nothing of the file. The log says why."
         case errors.SeatrialError():
             return str(error)
     return "An unexpected error was logged under this request id."

@@ -13,7 +13,8 @@ from seatrial.server.api.body import ClientGone
 from seatrial.server.api.guard import Guard, needs
 from seatrial.server.api.openapi import problems
 from seatrial.server.api.schemas import ModelView, Reason
-from seatrial.server.api.upload import receive_into, sink_for
+from seatrial.server.api.upload import declared, receive_into, sink_for
+from seatrial.server.core.clock import Monotonic
 from seatrial.server.inference.pool import Pool
 from seatrial.server.registry.ledger import Note
 from seatrial.server.registry.mirror import View
@@ -44,7 +45,7 @@ BODY = {
 
 
 def register_routes(
-    guard: Guard, registrar: Registrar, pool: Pool, max_model_bytes: int, told: Registered
+    guard: Guard, registrar: Registrar, pool: Pool, max_model_bytes: int, clock: Monotonic, told: Registered
 ) -> APIRouter:
     """`POST /models`."""
     router = APIRouter(tags=["models"])
@@ -71,10 +72,12 @@ def register_routes(
         The file is inspected and run once, in a process of its own. What the graph tells need not be in the manifest;
         without golden answers some are recorded.
         """
-        with registrar.admitted(), registrar.store.draft() as draft:
-            sink = sink_for(dict(request.scope["headers"]), draft, max_model_bytes, guard.max_body_bytes)
+        headers = dict(request.scope["headers"])
+        limits = max_model_bytes, guard.max_body_bytes
+        with registrar.admitted(), registrar.store.draft(declared(headers, *limits)) as draft:
+            sink = sink_for(headers, draft, *limits)
             try:
-                await receive_into(sink, request.receive, guard.request_timeout)
+                await receive_into(sink, request.receive, guard.request_timeout, clock)
             except ClientGone:
                 return Response(status_code=400)  # which nobody reads
             note = Note(principal.name, reason)

@@ -12,6 +12,7 @@ from seatrial.contracts.manifest import MOST_BYTES as MOST_MANIFEST
 from seatrial.contracts.problem import Fault
 from seatrial.server.api.body import ClientGone
 from seatrial.server.api.guard import Headers, check_transfer
+from seatrial.server.core.clock import Monotonic
 from seatrial.server.core.errors import BodyTooLarge, DeadlineExceeded, InvalidInput, UnsupportedMediaType
 from seatrial.server.registry.ports import Draft
 
@@ -19,6 +20,8 @@ FORM = b"multipart/form-data"
 RAW = (b"application/octet-stream", b"application/onnx", b"application/x-onnx")
 ACCEPTED = {"Accept": ", ".join(kind.decode() for kind in (*RAW, FORM))}
 BLOCK = 2**20
+LEAST_RATE = 64 * 2**10
+"""Bytes a second, on the average, below which an upload is given up once its first seconds are over."""
 MOST_GOLDEN = 4 * 2**20
 OVERHEAD = 2**16
 """Bytes of a form beside its parts."""
@@ -58,15 +61,25 @@ def sink_for(headers: Headers, draft: Draft, max_model: int, max_text: int) -> S
     return sink
 
 
-async def receive_into(sink: Sink, receive: Receive, seconds: float) -> None:
-    """The whole body; `seconds` may pass between two of its pieces.
+def declared(headers: Headers, max_model: int, max_text: int) -> int:
+    """How many bytes are coming, as the headers say; 0 where they do not, or more than `sink_for` takes.
+
+    Raises as `sink_for` does.
+    """
+    check_transfer(headers)
+    size = int(headers.get(b"content-length", b"0"))
+    return size if size <= max_model + 2 * max_text + OVERHEAD else 0
+
+
+async def receive_into(sink: Sink, receive: Receive, seconds: float, clock: Monotonic) -> None:
+    """The whole body; `seconds` may pass between two of its pieces, and over all what it takes at `LEAST_RATE` besides.
 
     Raises:
         BodyTooLarge, InvalidInput, DeadlineExceeded: it is not taken.
         ClientGone: the caller hung up before its end.
     """
     size = 0
-    async for block in _blocks(receive, seconds):
+    async for block in _blocks(receive, seconds, clock):
         size += len(block)
         if size > sink.limit:
             raise BodyTooLarge(sink.limit)
@@ -74,19 +87,25 @@ async def receive_into(sink: Sink, receive: Receive, seconds: float) -> None:
     sink.close()
 
 
-async def _blocks(receive: Receive, seconds: float) -> AsyncIterator[bytes]:
+async def _blocks(receive: Receive, seconds: float, clock: Monotonic) -> AsyncIterator[bytes]:
     """The body in blocks of some size: a thread for each packet would be dear."""
     block = bytearray()
+    begun, received = clock(), 0
     more = True
     while more:
+        allowed = seconds + received / LEAST_RATE
+        left = begun + allowed - clock()
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(max(0.0, min(seconds, left))):
                 message = await receive()
         except TimeoutError:
-            raise DeadlineExceeded("receive", seconds) from None
+            raise DeadlineExceeded("receive", min(seconds, allowed)) from None
         if message["type"] != "http.request":
             raise ClientGone
+        if clock() - begun > allowed:  # what was there at once has not been waited for
+            raise DeadlineExceeded("receive", allowed)
         block += message.get("body", b"")
+        received += len(message.get("body", b""))
         more = message.get("more_body", False)
         if block and (len(block) >= BLOCK or not more):
             yield bytes(block)

@@ -24,6 +24,7 @@ SeatrialError
 +-- NotReady                 the server cannot take traffic now
 +-- DeadlineExceeded         the request's time was up
 +-- InferenceFailed          the runtime failed on an input that the signature accepted
++-- InspectionFailed         a file cannot be inspected, for no fault of its own
 +-- ModelUnusable            a model cannot be loaded, or fails its golden answers
 """
 
@@ -177,6 +178,10 @@ class DeadlineExceeded(SeatrialError):
 
 class InferenceFailed(SeatrialError):
     """The runtime failed on an input that the signature accepted."""
+
+
+class InspectionFailed(SeatrialError):
+    """The process that inspects files does not begin; nothing is known of the file. The text is the operator's."""
 
 
 class ModelUnusable(SeatrialError):

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -13,7 +12,7 @@ import numpy as np
 from seatrial.server.core.errors import DeadlineExceeded
 from seatrial.server.inference.deadline import Deadline
 from seatrial.server.inference.model import InferResult, LoadedModel
-from seatrial.server.inference.runtime import Array
+from seatrial.server.inference.runtime import Array, Stop
 from seatrial.server.inference.signature import Arrays
 
 Result = TypeVar("Result")
@@ -55,14 +54,14 @@ class Executor:
     async def run(self, model: LoadedModel, arrays: Arrays, batch_size: int, deadline: Deadline) -> InferResult:
         """Run any number of examples in the threads, at most `batch_size` in one run.
 
-        Past the deadline the caller gets `DeadlineExceeded` at once; runs that have not begun never do.
+        Past the deadline the caller gets `DeadlineExceeded` at once; what runs is ended, and the rest never begins.
         """
         rows = len(next(iter(arrays.values())))
         size = min(batch_size, CHUNK)
         share = size * math.ceil(rows / size / self._width)  # whole chunks, and no more parts than threads
         parts = [{name: array[i : i + share] for name, array in arrays.items()} for i in range(0, rows, share)]
         submitted = time.perf_counter()
-        gone = threading.Event()
+        gone = Stop()
         runs = [self._threads.submit(_timed_runs, model, part, size, deadline, gone) for part in parts]
         try:
             async with asyncio.timeout(max(deadline.remaining(), 0.0)):
@@ -80,11 +79,11 @@ class Executor:
 
 
 def _timed_runs(
-    model: LoadedModel, part: Arrays, size: int, deadline: Deadline, gone: threading.Event
+    model: LoadedModel, part: Arrays, size: int, deadline: Deadline, gone: Stop
 ) -> tuple[Array, float, float]:
     """Runs of `size` examples in a thread, one after the other: the output, when they began, and how long they took.
 
-    Once `gone` is set nobody waits for them any more, and no further one begins.
+    Once `gone` is set nobody waits for them any more: the one that runs is ended, and no further one begins.
     """
     rows = len(next(iter(part.values())))
     begun = time.perf_counter()
@@ -93,7 +92,7 @@ def _timed_runs(
         if gone.is_set():
             raise CancelledError
         deadline.check("infer" if outputs else "queue")
-        outputs.append(model.runtime.run({name: array[i : i + size] for name, array in part.items()}))
+        outputs.append(model.runtime.run({name: array[i : i + size] for name, array in part.items()}, gone))
     output = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
     return output, begun, time.perf_counter() - begun
 

@@ -16,14 +16,14 @@ from seatrial.server.inference.types import Value
 def golden_arrays(signature: Signature, golden: Golden) -> Arrays:
     """The golden inputs as a batch; a case that the signature refuses makes the model unusable."""
     faults = Faults()
-    arrays = signature.accept_batch([_decoded(case.input) for case in golden.cases], faults)
+    arrays = signature.accept_batch([decoded(case.input) for case in golden.cases], faults)
     if arrays is None:
         error: InvalidInput = faults.error("golden input")
         raise ModelUnusable(f"Golden inference: {error.faults[0].pointer}: {error.faults[0].detail}")
     return arrays
 
 
-def _decoded(features: Mapping[str, Value]) -> dict[str, Value]:
+def decoded(features: Mapping[str, Value]) -> dict[str, Value]:
     """An example as a request would bring it: arrays of numbers are arrays, which are read a hundred times faster.
 
     Others go as they are, and what is wrong with them is said.

@@ -14,7 +14,7 @@ from seatrial.server.inference.signature import Signature
 class LoadedModel:
     """A version in memory, warmed and verified; lives until a snapshot without it replaces its own.
 
-    `inline` says that a single example is cheap enough to be run in the event loop.
+    `inline` says that a single example, whatever is in it, is cheap enough to be run in the event loop.
     """
 
     model_id: str

@@ -1,6 +1,8 @@
 """The port behind which a model runs; `runtimes` implements it."""
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,14 +13,52 @@ from seatrial.contracts.manifest import Manifest
 Array = NDArray[Any]
 
 
+class Stop:
+    """Ends runs from another thread, once nobody waits for them any more; lives as long as their request."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ends: list[Callable[[], None]] = []
+        self._set = False
+
+    def is_set(self) -> bool:
+        """Whether nobody waits any more."""
+        return self._set
+
+    def set(self) -> None:
+        """End what runs, and let nothing begin."""
+        with self._lock:
+            self._set = True
+            for end in self._ends:
+                end()
+
+    @contextmanager
+    def ending(self, end: Callable[[], None]) -> Iterator[None]:
+        """Around a run: `end` is called, by another thread, once nobody waits any more; it returns at once."""
+        with self._lock:
+            self._ends.append(end)
+            if self._set:
+                end()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._ends.remove(end)
+
+
 class Runtime(Protocol):
     """A model in memory, ready to run. Safe to call from several threads."""
 
-    def run(self, arrays: Mapping[str, Array]) -> Array:
+    @property
+    def steady(self) -> bool:
+        """Whether every example of the signature is as much work as any other; `False` where that is not known."""
+
+    def run(self, arrays: Mapping[str, Array], stop: Stop | None = None) -> Array:
         """Answer a batch.
 
         Args:
             arrays: for each input its values, shape `(rows, *shape of one example)`, in the dtype of the manifest.
+            stop: ends the run before it is over, at the next operator if not at once; it raises `InferenceFailed` then.
 
         Returns:
             float array: `(rows, classes)` of probabilities, or `(rows,)` of predicted values in the output's units.

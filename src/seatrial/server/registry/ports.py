@@ -124,8 +124,11 @@ class Draft(Protocol):
 class Store(Artifacts, Protocol):
     """The files of versions, to add to. Each call raises `StorageUnavailable` where it cannot be carried out."""
 
-    def draft(self) -> AbstractContextManager[Draft]:
-        """A new draft, empty."""
+    def draft(self, size: int = 0) -> AbstractContextManager[Draft]:
+        """A new draft, empty; `size` is how many bytes are coming, as far as that is known.
+
+        Raises `StorageFull`, as `Draft.write` does, where they would take the last room there is.
+        """
 
     def adopt(self, draft: Draft) -> str:
         """Keep a draft of this store as a file, without copying it, and its digest. It is on disk then."""
@@ -143,4 +146,9 @@ class Inspector(Protocol):
         Raises:
             UnsupportedMediaType: it is no ONNX file.
             ModelRefused: it is one that cannot be served, or does not go with what was said of it.
+            InspectionFailed, StorageUnavailable: it cannot be looked into, for no fault of its own.
+            NotReady: `stop` was called.
         """
+
+    def stop(self) -> None:
+        """End every inspection at once, and begin no other; returns without waiting for them."""

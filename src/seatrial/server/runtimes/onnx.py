@@ -15,7 +15,8 @@ import onnxruntime as ort
 
 from seatrial.contracts.manifest import Manifest
 from seatrial.server.core.errors import InferenceFailed, ModelUnusable
-from seatrial.server.inference.runtime import Array
+from seatrial.server.inference.runtime import Array, Stop
+from seatrial.server.runtimes.steady import is_steady
 
 _DTYPES = {
     "tensor(float16)": "float16",
@@ -26,10 +27,15 @@ _DTYPES = {
     **{f"tensor({name})": name for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
 }
 
-_place = re.compile(
-    r"\[ONNXRuntimeError\] : \d+ : \w+ : |/\S*onnxruntime_src/\S+ .*?\) (?:\[with [^]]*\] )?", re.DOTALL
-)
-"""What the library puts before its reasons: a code, a file of its makers, a function in it."""
+SILENT = 4
+"""What goes wrong is told by errors; lines of the library's own on our standard error would be a caller's to write."""
+
+SOURCE = "onnxruntime_src/"
+"""In the name of each file of its makers that the library puts before its reasons, with a function in it."""
+MAX_PLACES = 3
+MAX_READ = 10_000
+MAX_AXES = 8
+_code = re.compile(r"\[ONNXRuntimeError\] : \d{1,5} : \w{1,50} : ")
 
 
 class OnnxRuntime:
@@ -44,23 +50,32 @@ class OnnxRuntime:
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
+        options.log_severity_level = SILENT
         try:
             self._session = ort.InferenceSession(artifact, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors have no common root but Exception
             raise ModelUnusable(f"ONNX Runtime cannot load it: {reason(error)}") from error
+        self.steady = is_steady(artifact, {spec.name for spec in manifest.inputs if spec.dtype == "string"})
         self._outputs = [manifest.output.name]
         self._flat = manifest.task == "regression"
         self._check_inputs(manifest)
         self._check_output(manifest)
 
-    def run(self, arrays: Mapping[str, Array]) -> Array:
-        """See `Runtime.run`."""
+    def run(self, arrays: Mapping[str, Array], stop: Stop | None = None) -> Array:
+        """See `Runtime.run`. Who waits for nothing but the answer pays for nothing else."""
         try:
-            output: Array = self._session.run(self._outputs, arrays)[0]
+            output: Array = (
+                self._session.run(self._outputs, arrays)[0] if stop is None else self._run_until(stop, arrays)
+            )
         except Exception as error:  # the same
             raise InferenceFailed("The model failed on this input.") from error
         return output.reshape(len(output)) if self._flat else output
+
+    def _run_until(self, stop: Stop, arrays: Mapping[str, Array]) -> Array:
+        options = ort.RunOptions()
+        with stop.ending(lambda: setattr(options, "terminate", True)):
+            output: Array = self._session.run(self._outputs, arrays, options)[0]
+        return output
 
     def configuration(self) -> dict[str, Any]:
         """Library, provider and threads."""
@@ -76,7 +91,9 @@ class OnnxRuntime:
             if dtype != spec.dtype:
                 raise ModelUnusable(f"The input '{name}' is {dtype} in the graph, {spec.dtype} in the manifest.")
             if not _compatible(shape[1:], spec.shape):
-                raise ModelUnusable(f"The input '{name}' is {shape[1:]} in the graph, {spec.shape} in the manifest.")
+                raise ModelUnusable(
+                    f"The input '{name}' is {_shown(shape[1:])} in the graph, {spec.shape} in the manifest."
+                )
 
     def _check_output(self, manifest: Manifest) -> None:
         graph = {node.name: node.shape for node in self._session.get_outputs()}
@@ -85,7 +102,9 @@ class OnnxRuntime:
             raise ModelUnusable(f"The graph has no output '{name}'; it has {sorted(graph)}.")
         wanted = ((len(manifest.output.classes),),) if manifest.output.classes else ((), (1,))
         if not any(_compatible(graph[name][1:], shape) for shape in wanted):
-            raise ModelUnusable(f"The output '{name}' has the shape {graph[name]}, which the manifest does not allow.")
+            raise ModelUnusable(
+                f"The output '{name}' has the shape {_shown(graph[name])}, which the manifest does not allow."
+            )
 
 
 def _compatible(graph: list[int | str | None], stated: tuple[int, ...]) -> bool:
@@ -94,10 +113,30 @@ def _compatible(graph: list[int | str | None], stated: tuple[int, ...]) -> bool:
     return len(graph) == len(stated) and all(not isinstance(axis, int) or axis == size for axis, size in pairs)
 
 
+def _shown(axes: list[int | str | None]) -> str:
+    """The first of them, as a list."""
+    return f"{axes[:MAX_AXES]}{' and more' if len(axes) > MAX_AXES else ''}"
+
+
 def reason(error: Exception) -> str:
     """The first line of an error of the library, without the places in its own source."""
-    text = _place.sub("", str(error)).strip() or type(error).__name__
-    return text.splitlines()[0][:300]
+    text = _code.sub("", str(error)[:MAX_READ])
+    for _ in range(MAX_PLACES):
+        text = _without_place(text)
+    first = (text.strip() or type(error).__name__).splitlines()[0]
+    return "".join(letter if letter.isprintable() else "?" for letter in first[:300])
+
+
+def _without_place(text: str) -> str:
+    """Without the first place in the library's source: `/onnxruntime_src/a.cc:1 void f(int) [with T = int] `."""
+    found = text.find(SOURCE)
+    if found < 0:
+        return text
+    begin = text.rfind(" ", 0, found) + 1
+    _, end, rest = text[found:].partition(") ")
+    if end and rest.startswith("[with "):
+        rest = rest.partition("] ")[2]
+    return text[:begin] + rest
 
 
 def load(artifact: bytes, manifest: Manifest) -> OnnxRuntime:

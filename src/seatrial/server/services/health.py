@@ -21,6 +21,8 @@ class Lifecycle:
     clock: Monotonic
     started: float
     draining: bool = False
+    on_stop: Callable[[], None] = lambda: None
+    """Ends at once what need not be waited for; called in the event loop, before requests in flight are waited for."""
 
     def uptime(self) -> float:
         """Seconds since the start."""

@@ -19,7 +19,9 @@ from seatrial.server.registry.model import SERVED, ModelVersion, Stage
 from seatrial.server.registry.ports import Artifacts, Registry
 
 INLINE_SECONDS = 0.002
-"""An example that takes less than this is run in the event loop; a longer one would hold up the others."""
+"""An example that takes less than this is run in the event loop; a longer one would hold up the others.
+
+One that was timed tells of the next only where every example is as much work: see `Runtime.steady`."""
 
 WARMUP_RUNS = 5
 NOTHING_LOADED = Snapshot()
@@ -91,7 +93,7 @@ def load_model(version: ModelVersion, artifacts: Artifacts, load: RuntimeLoader)
     signature = Signature(manifest)
     arrays = golden_arrays(signature, golden)
     verify_golden(runtime, arrays, golden)
-    inline = _seconds_per_example(runtime, arrays) < INLINE_SECONDS
+    inline = runtime.steady and _seconds_per_example(runtime, arrays) < INLINE_SECONDS
     config = {**runtime.configuration(), "numpy_version": np.__version__}
     return LoadedModel(
         model_id=version.model_id,

@@ -14,7 +14,7 @@ from seatrial.contracts.golden import Golden, golden_as_dict, parse_golden
 from seatrial.contracts.manifest import ManifestDraft, parse_draft
 from seatrial.contracts.problem import MAX_LISTED, Fault
 from seatrial.server.core.clock import timestamp
-from seatrial.server.core.errors import Busy, ModelRefused, TooManyVersions
+from seatrial.server.core.errors import Busy, ModelRefused, NotReady, TooManyVersions
 from seatrial.server.inference.faults import faults_of
 from seatrial.server.registry.candidate import Candidate
 from seatrial.server.registry.ledger import Note
@@ -84,6 +84,7 @@ class Registrar:
         self._look = look
         self._threads = ThreadPoolExecutor(INSPECTIONS, "register")
         self._admitted = 0
+        self._stopped = False
 
     @contextmanager
     def admitted(self) -> Iterator[None]:
@@ -97,7 +98,9 @@ class Registrar:
             self._admitted -= 1
 
     async def register_in_turn(self, draft: Draft, wish: Wish) -> ModelVersion:
-        """`register` in a thread, once it is its turn."""
+        """`register` in a thread, once it is its turn; raises as that does, and `NotReady` after a stop."""
+        if self._stopped:
+            raise NotReady({"registration": "the server is stopping"})
         return await asyncio.get_running_loop().run_in_executor(self._threads, self.register, draft, wish)
 
     def register(self, draft: Draft, wish: Wish) -> ModelVersion:
@@ -106,6 +109,8 @@ class Registrar:
         Raises:
             UnsupportedMediaType, ModelRefused, TooManyVersions: it is not taken.
             StorageUnavailable: it cannot be kept.
+            InspectionFailed: it could not be inspected.
+            NotReady: `stop` was called meanwhile.
         """
         self._check_room(wish.name)
         with draft.reader() as file:
@@ -122,8 +127,14 @@ class Registrar:
         self._look()
         return version
 
+    def stop(self) -> None:
+        """Begin nothing more, and end what is being inspected at once; returns without waiting for it."""
+        self._stopped = True
+        self._inspector.stop()
+
     def close(self) -> None:
-        """Begin nothing more; what runs goes on to its end."""
+        """`stop`, and let go of the threads."""
+        self.stop()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _check_room(self, name: str) -> None:

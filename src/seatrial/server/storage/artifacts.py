@@ -15,11 +15,11 @@ from pydantic import ValidationError
 from seatrial.contracts.digest import digest_of
 from seatrial.contracts.golden import Golden, parse_golden
 from seatrial.contracts.problem import pointer
+from seatrial.server.core.disk import file_faults
 from seatrial.server.core.errors import ModelUnusable
 from seatrial.server.registry.ports import Draft
 from seatrial.server.storage.disk import to_disk
 from seatrial.server.storage.drafts import FileDraft
-from seatrial.server.storage.faults import file_faults
 
 STAGING = "staging"
 OWNER = "owner"
@@ -62,13 +62,13 @@ class ContentStore:
             return self.adopt(draft)
 
     @contextmanager
-    def draft(self) -> Iterator[FileDraft]:
+    def draft(self, size: int = 0) -> Iterator[FileDraft]:
         """See `Store.draft`."""
         staging = self._folder / STAGING
         with file_faults():
             for folder in (self._folder, staging):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            draft = FileDraft(staging / f"{os.getpid()}.{secrets.token_hex(8)}")
+            draft = FileDraft(staging / f"{os.getpid()}.{secrets.token_hex(8)}", size)
         try:
             yield draft
         finally:

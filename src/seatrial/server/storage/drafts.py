@@ -6,7 +6,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from seatrial.server.storage.faults import file_faults
+from seatrial.server.core.disk import file_faults
+from seatrial.server.core.errors import StorageFull
+
+RESERVE_BYTES = 256 * 2**20
+RESERVE_PART = 0.05
+
+
+def check_room(folder: Path, size: int) -> None:
+    """Raise `StorageFull` where `size` more bytes would leave the disk without its reserve.
+
+    That is 256 MiB, on a small disk a twentieth of it, which uploads do not get: the database needs it, and proofs.
+    """
+    with file_faults():
+        disk = os.statvfs(folder)
+    reserve = min(RESERVE_BYTES, int(RESERVE_PART * disk.f_blocks * disk.f_frsize))
+    free = disk.f_bavail * disk.f_frsize
+    if free - size < reserve:
+        raise StorageFull(f"{size} bytes more would leave less than {reserve} of the {free} bytes that are free.")
 
 
 class FileDraft:
@@ -14,9 +31,14 @@ class FileDraft:
 
     Args:
         path: where it lies; nothing is there yet.
+        size: how many bytes are coming, as far as that is known.
+
+    Raises:
+        StorageFull: there is no room for them.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, size: int = 0) -> None:
+        check_room(path.parent, size)
         self.size = 0
         self._path = path
         self._hash = hashlib.sha256()
@@ -24,6 +46,7 @@ class FileDraft:
 
     def write(self, block: bytes) -> None:
         """See `Draft.write`."""
+        check_room(self._path.parent, len(block))
         with file_faults():
             self._file.write(block)
         self._hash.update(block)

@@ -1,13 +1,10 @@
-"""What the errors of drivers and of the system mean to who wanted to keep something."""
+"""What the errors of databases mean to who wanted to keep something; those of the disk alone: `core.disk`."""
 
-import errno
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 
+from seatrial.server.core.disk import NO_ROOM
 from seatrial.server.core.errors import StorageFull, StorageUnavailable
 
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 DISK_FULL = "53100"
 """PostgreSQL's code (SQLSTATE) of a disk without room."""
 
@@ -23,12 +20,3 @@ def meaning(error: BaseException, what: str) -> StorageUnavailable:
         or getattr(error, "sqlstate", None) == DISK_FULL
     )
     return (StorageFull if full else StorageUnavailable)(f"{what}: {reason}.")
-
-
-@contextmanager
-def file_faults() -> Iterator[None]:
-    """Raise `StorageFull` where a file could not be kept for lack of room, `StorageUnavailable` for all else."""
-    try:
-        yield
-    except OSError as error:
-        raise meaning(error, "The files cannot be written now") from error

@@ -17,7 +17,7 @@ from seatrial.server.core.errors import DeadlineExceeded, InferenceFailed
 from seatrial.server.inference.deadline import Deadline
 from seatrial.server.inference.executor import CHUNK, Executor
 from seatrial.server.inference.model import InferResult, LoadedModel
-from seatrial.server.inference.runtime import Array, Runtime
+from seatrial.server.inference.runtime import Array, Runtime, Stop
 from seatrial.server.inference.signature import Arrays
 
 SHORT = 0.05
@@ -130,6 +130,48 @@ def test_a_run_past_its_deadline_is_left_behind(executor: Executor) -> None:
     assert runtime.runs == [1]
 
 
+class EndlessRuntime(EchoRuntime):
+    """A runtime that goes on until it is stopped; `ended` tells that it was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.ended = threading.Event(), threading.Event()
+
+    def run(self, arrays: Mapping[str, Array], stop: Stop | None = None) -> Array:
+        """Wait for the stop, as `Runtime.run` has to hear of it."""
+        del arrays
+        assert stop is not None
+        with stop.ending(self.ended.set):
+            self.begun.set()
+            assert self.ended.wait(WAIT_SECONDS), "nobody stopped the run"
+        raise InferenceFailed("The model failed on this input.")
+
+
+def test_a_run_past_its_deadline_is_ended(executor: Executor) -> None:
+    """Its thread is free for the next."""
+    runtime = EndlessRuntime()
+
+    async def caller() -> None:
+        with pytest.raises(DeadlineExceeded) as caught:
+            await executor.run(model_of(runtime), examples(1), 1, in_seconds(SHORT))
+        assert caught.value.phase == "infer"
+        assert (await executor.run(model_of(EchoRuntime()), examples(1), 1, in_seconds(WAIT_SECONDS))).rows == 1
+
+    asyncio.run(caller())
+    assert runtime.ended.is_set()
+
+
+def test_a_stop_that_came_first_ends_what_begins_after_it() -> None:
+    """Whichever of the two comes first; and what is over hears of nothing."""
+    stop, heard = Stop(), list[str]()
+    with stop.ending(lambda: heard.append("over")):
+        pass
+    stop.set()
+    with stop.ending(lambda: heard.append("late")):
+        assert heard == ["late"]
+    assert stop.is_set()
+
+
 def test_a_run_that_never_began_ends_in_the_queue(executor: Executor) -> None:
     """Behind a long run of another request the time passes in the phase `queue`, and the run is dropped."""
     first, second = BlockingRuntime(), EchoRuntime()
@@ -189,12 +231,12 @@ class CountingRuntime(EchoRuntime):
         self.peak = self.active = 0
         self.lock = threading.Lock()
 
-    def run(self, arrays: Mapping[str, Array]) -> Array:
+    def run(self, arrays: Mapping[str, Array], stop: Stop | None = None) -> Array:
         """Count, and echo."""
         with self.lock:
             self.active += 1
             self.peak = max(self.peak, self.active)
-        output = super().run(arrays)
+        output = super().run(arrays, stop)
         with self.lock:
             self.active -= 1
         return output

@@ -6,6 +6,7 @@ Here it runs in the test's own process, on files that do no harm there. Those th
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -27,12 +28,16 @@ from seatrial.contracts.manifest import (
     parse_draft,
     parse_manifest,
 )
+from seatrial.server.core.errors import ModelRefused
 from seatrial.server.registry.candidate import Candidate, Inspected
 from seatrial.server.runtimes.inspection import graph
+from seatrial.server.runtimes.inspection.draw import extremes
 from seatrial.server.runtimes.inspection.examine import examine
 from seatrial.server.runtimes.inspection.messages import Report
+from seatrial.server.runtimes.inspector import ProcessInspector
 
 NOTHING = ManifestDraft()
+MANIFEST = (zoo.ROOT / "geoclimate" / "manifest.json").read_bytes()
 DANGEROUS = ("bomb", "endless", "nested in bytes")
 node = helper.make_node
 
@@ -258,6 +263,73 @@ def kind_of(model: onnx.ModelProto) -> Any:  # noqa: ANN401 - a message
     return model.graph.input[0].type.tensor_type
 
 
+@pytest.mark.parametrize(
+    ("draft", "pointer"),
+    [
+        ({"output": OutputDraft(units="m\x1b[2J")}, "/manifest/output/units"),
+        ({"metrics": {"a\nb": 1.0}}, "/manifest/metrics/a?b"),
+        ({"inputs": (InputDraft(name="x", units="\u202ekm"),)}, "/manifest/inputs/0/units"),
+        ({"inputs": (InputDraft(name="x", categories=("low", "h\x07")),)}, "/manifest/inputs/0/categories/1"),
+    ],
+)
+def test_words_that_cannot_be_printed_are_refused(draft: dict[str, Any], pointer: str) -> None:
+    """Units, categories and figures are compared by programs; none is changed on its way in."""
+    report = inspect(linear(), ManifestDraft(**draft))
+
+    assert (report.verdict, [fault.pointer for fault in report.faults]) == ("refused", [pointer])
+
+
+def test_texts_for_people_are_on_one_line() -> None:
+    """Descriptions and licences may come with breaks; what else cannot be printed is shown as such."""
+    draft = ManifestDraft(
+        description="Price\n  of a\thouse\x1b[31m",
+        licence="MIT\r\n\u202eas is",
+        inputs=(InputDraft(name="x", description="\nfour\nnumbers\n"),),
+    )
+    manifest = accepted(linear(), draft).manifest
+
+    assert (manifest.description, manifest.licence) == ("Price of a house?[31m", "MIT ?as is")
+    assert manifest.inputs[0].description == "four numbers"
+
+
+@pytest.mark.parametrize("place", ["input", "node", "document", "domain", "weights"])
+def test_a_text_that_is_no_utf_8_is_refused(place: str) -> None:
+    """Wherever it stands; the library hands it out as bytes."""
+    model = linear()
+    model.doc_string = "@@" if place == "document" else ""
+    model.graph.node[0].name = "@@" if place == "node" else ""
+    model.graph.node[0].domain = "@@" if place == "domain" else ""
+    model.graph.initializer[0].name = "@@" if place == "weights" else "w"
+    model.graph.input[0].name = "@@" if place == "input" else "x"
+    report = inspect(model.SerializeToString().replace(b"@@", b"\xff\xfe"))
+
+    assert [fault.detail for fault in report.faults] == ["A name or a text is not UTF-8."]
+
+
+def test_a_label_that_is_no_utf_8_is_refused() -> None:
+    """It would be shown to callers, and written into answers."""
+    report = inspect(forest(labels=("no", "@@")).SerializeToString().replace(b"@@", b"\xff\xfe"))
+
+    assert [fault.detail for fault in report.faults] == ["A label is not UTF-8."]
+
+
+@pytest.mark.parametrize("model", [forest(labels=("no", "y" * 1001)), forest(zipmap=True, labels=("no", "y" * 1001))])
+def test_a_long_text_in_the_graph_is_refused(model: onnx.ModelProto) -> None:
+    """Nobody has such a label."""
+    assert [fault.received for fault in inspect(model).faults] == ["1001 bytes"]
+
+
+def test_a_shape_without_an_end_is_shown_in_part() -> None:
+    """A graph may have as many axes as it likes."""
+    model = linear()
+    for _ in range(10_000):
+        model.graph.output[0].type.tensor_type.shape.dim.add().dim_value = 1
+    report = inspect(model)
+
+    assert report.faults[0].received == "the shape (free, 1, 1, 1, 1, 1, 1, 1, and 9994 more)"
+    assert len(repr(report)) < 1000
+
+
 def test_too_many_nodes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever they are nested."""
     monkeypatch.setattr(graph, "MAX_NODES", 1)
@@ -356,10 +428,86 @@ def test_a_bound_of_one_side_holds(name: str, bounds: dict[str, Any], inside: Ca
 
 
 def test_large_examples_make_fewer_golden_answers() -> None:
-    """So that the file stays small, but two at least."""
-    wide = ManifestDraft(inputs=(InputDraft(name="x", shape=(300_000,)),))
+    """So that the file stays small, but one at least, which has values of more than one kind."""
 
-    assert [len(case.input["x"]) for case in accepted(free_axis(), wide).golden.cases] == [300_000] * 3
+    def cases(size: int) -> tuple[GoldenCase, ...]:
+        return accepted(free_axis(), ManifestDraft(inputs=(InputDraft(name="x", shape=(size,)),))).golden.cases
+
+    assert [len(case.input["x"]) for case in cases(300_000)] == [300_000] * 3
+    (single,) = cases(600_000)
+    assert (len(single.input["x"]), len(set(single.input["x"])) > 1000) == (600_000, True)
+
+
+@pytest.mark.parametrize(("size", "verdict"), [(4_000_000, "accepted"), (4_000_001, "refused")])
+def test_the_largest_example_is_inspected_and_a_larger_one_refused(size: int, verdict: str) -> None:
+    """With what would do; all in its limits of memory and time."""
+    content = free_axis().SerializeToString()
+    with TemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        draft = ManifestDraft(inputs=(InputDraft(name="x", shape=(size,), min=0, max=0),))
+        try:
+            found = ProcessInspector().inspect(file, Candidate("it", digest_of(content), draft))
+        except ModelRefused as error:
+            assert (verdict, error.faults[0].expected) == ("refused", "1 to 4000000 values")  # noqa: PT017
+        else:
+            assert (verdict, len(found.golden.cases)) == ("accepted", 1)
+
+
+def test_several_large_inputs_are_one_large_example() -> None:
+    """Whose values are counted together."""
+    model = a_model(
+        [
+            node("ReduceSum", ["a", "axis"], ["p"]),
+            node("ReduceSum", ["b", "axis"], ["q"]),
+            node("Add", ["p", "q"], ["y"]),
+        ],
+        [constant("axis", [1])],
+        inputs=[value("a", ("batch", 3_000_000)), value("b", ("batch", 3_000_000))],
+    )
+
+    assert inspect(model).faults[0].detail == "One example has an absurd size."
+
+
+def test_a_model_may_fail_on_the_extremes() -> None:
+    """A table that has a row for each place that is asked, and no other; whoever asks for another is told."""
+    nodes = [node("Gather", ["table", "n"], ["m"]), node("Add", ["a", "m"], ["y"])]
+    inputs = [value("a", ("batch", 1)), value("n", ("batch", 1), INT64)]
+    heard: list[str] = []
+    model = a_model(nodes, [constant("table", [0.5, 1.5])], inputs=inputs).SerializeToString()
+    report = examine(model, Candidate("it", digest_of(model), NOTHING), lambda: heard.append("extremes"))
+
+    assert (report.verdict, heard) == ("accepted", ["extremes"])
+
+
+def test_extremes_are_what_callers_may_send_at_most() -> None:
+    """The bounds, where there are some; else those of the dtype, and of whole numbers in JSON."""
+    specs = (
+        InputSpec(name="float", dtype="float32"),
+        InputSpec(name="half", dtype="float16", max=1.0),
+        InputSpec(name="whole", dtype="int64"),
+        InputSpec(name="byte", dtype="uint8", min=2, shape=(2,)),
+        InputSpec(name="kind", dtype="int32", categories=("a", "b", "c")),
+        InputSpec(name="flag", dtype="bool"),
+        InputSpec(name="text", dtype="string"),
+    )
+    found = list(extremes(replace(parse_manifest(MANIFEST), inputs=specs)))
+    largest = float(np.finfo(np.float32).max)
+
+    assert [arrays["float"].tolist() for arrays in found] == [[-largest], [largest], [-(2.0**31)], [2.0**31]]
+    assert [arrays["half"].tolist() for arrays in found] == [[-65504.0], [1.0], [-65504.0], [1.0]]
+    assert [arrays["whole"].tolist() for arrays in found] == [[1 - 2**53], [2**53 - 1], [-(2**31)], [2**31]]
+    assert [arrays["byte"].tolist() for arrays in found] == [[[2, 2]], [[255, 255]]] * 2
+    assert [arrays["kind"].tolist() for arrays in found] == [[0], [2]] * 2
+    assert [arrays["flag"].tolist() for arrays in found] == [[False], [True]] * 2
+    assert [len(arrays["text"][0]) for arrays in found] == [0, 10_001] * 2
+
+
+def test_whole_numbers_need_one_between_their_bounds() -> None:
+    """Else nobody could ask the model."""
+    draft = ManifestDraft(inputs=(InputDraft(name="n", min=0.2, max=0.8),))
+
+    assert inspect(mixed(), draft).faults[0].detail == "No whole number lies within the bounds of 'n'."
 
 
 def test_texts_and_booleans_are_drawn_too() -> None:

@@ -2,9 +2,12 @@
 
 import json
 import os
+import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,10 +16,16 @@ from tests.fakes.onnx_models import linear
 from tests.live import until
 
 from seatrial.contracts.manifest import ManifestDraft
-from seatrial.server.core.errors import ModelRefused, UnsupportedMediaType
+from seatrial.server.core.errors import (
+    InspectionFailed,
+    ModelRefused,
+    NotReady,
+    StorageUnavailable,
+    UnsupportedMediaType,
+)
 from seatrial.server.registry.candidate import Candidate, Inspected
 from seatrial.server.runtimes.inspection.limits import Limits
-from seatrial.server.runtimes.inspector import MAX_REPORT_BYTES, ProcessInspector
+from seatrial.server.runtimes.inspector import AT_EXTREMES, MAX_REPORT_BYTES, ProcessInspector
 
 CONTENT: bytes = linear().SerializeToString()
 SHORT = Limits(cpu_seconds=1, wall_seconds=1.0)
@@ -30,8 +39,8 @@ def inspect(folder: Path, inspector: ProcessInspector, name: str = "it") -> Insp
 
 
 def python(script: str) -> Sequence[str]:
-    """A program in the place of the one that inspects."""
-    return (sys.executable, "-c", script)
+    """A program in the place of the one that inspects, which is ready to begin with."""
+    return (sys.executable, "-c", f"import os; os.write(1, b'ready\\n')\n{script}")
 
 
 def refusal(folder: Path, script: str, limits: Limits = SHORT) -> str:
@@ -95,6 +104,10 @@ with open({str(seen)!r}, "w") as file:
             "The model did not load and answer within 1 s (1 s of a processor).",
         ),
         (
+            "os.write(1, b'extremes\\n'); os.abort()",
+            f"The inspection of the model was ended by SIGABRT{AT_EXTREMES}.",
+        ),
+        (
             f"import sys; sys.stdout.write('x' * {MAX_REPORT_BYTES + 2**20})",
             "The model did not load and answer within 1 s (1 s of a processor).",
         ),
@@ -118,16 +131,107 @@ signal.pause()
     refusal(tmp_path, script)
     numbers = [int(line) for line in pids.read_text(encoding="ascii").split()]
 
-    def gone(number: int) -> bool:
-        state = Path(f"/proc/{number}/stat")
-        try:
-            os.kill(number, 0)
-        except ProcessLookupError:
-            return True
-        return state.exists() and state.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
-
     assert len(numbers) == 2
-    until(lambda: all(map(gone, numbers)), "both are gone")
+    until(lambda: all(map(is_gone, numbers)), "both are gone")
+
+
+def is_gone(number: int) -> bool:
+    """Whether a process is over, though nobody may have asked for its code yet."""
+    state = Path(f"/proc/{number}/stat")
+    try:
+        os.kill(number, 0)
+        return state.exists() and state.read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return True
+
+
+def test_what_a_process_leaves_behind_is_gone_with_it(tmp_path: Path) -> None:
+    """Though it ended by itself, and before that."""
+    pids = tmp_path / "pids"
+    script = f"""
+import signal
+child = os.fork()
+if child:
+    with open({str(pids)!r}, "w") as file:
+        file.write(str(child))
+    os._exit(7)
+os.close(1), os.close(2)
+signal.pause()
+"""
+    assert refusal(tmp_path, script, Limits()) == "The inspection of the model ended with the code 7."
+    until(lambda: is_gone(int(pids.read_text(encoding="ascii"))), "the child is gone")
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ((sys.executable, "-c", "import nothing_of_this_name"), "ModuleNotFoundError: No module named 'nothing_of_thi"),
+        ((sys.executable, "-c", "import sys; sys.exit('\x1b[2J no memory')"), "code 1. It said: ?[2J no memory"),
+        ((sys.executable, "-c", "import os; os.abort()"), f"code {-signal.SIGABRT}."),
+        ((sys.executable, "-c", "print('{}')"), "code 0."),
+        ((sys.executable, "-c", "import sys; sys.exit('x' * 10**6)"), "x" * 2000),
+        ((sys.executable, "-c", "import signal; signal.pause()"), f"code {-signal.SIGXCPU}."),
+        (("/a program that is not there",), "No such file or directory."),
+    ],
+)
+def test_a_process_that_does_not_begin_is_our_fault(tmp_path: Path, program: Sequence[str], reason: str) -> None:
+    """Not the file's, of which nothing is known; the end of what it said is for the log, in one printable line."""
+    with pytest.raises(InspectionFailed) as caught:
+        inspect(tmp_path, ProcessInspector(SHORT, program))
+
+    assert reason in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 2200
+
+
+def test_a_stop_ends_what_is_inspected(tmp_path: Path) -> None:
+    """At once, and nothing begins after it."""
+    begun = tmp_path / "begun"
+    script = f"open({str(begun)!r}, 'w').close(); import signal; signal.pause()"
+    inspector = ProcessInspector(Limits(wall_seconds=60), python(script))
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(inspect, tmp_path, inspector)
+        until(begun.exists, "the inspection has begun")
+        inspector.stop()
+        with pytest.raises(NotReady, match="the server is stopping"):
+            running.result(10)
+    with pytest.raises(NotReady, match="the server is stopping"):
+        inspect(tmp_path, inspector)
+
+
+CONFINED = """
+import os, signal, sys
+from seatrial.server.runtimes.inspection.limits import Limits, confine
+confine(Limits(), 0, int(sys.argv[1]))
+os.write(1, str(os.getpid()).encode())
+signal.pause()
+"""
+ASKER = """
+import os, subprocess, sys, signal
+subprocess.Popen([sys.executable, "-c", sys.argv[1], str(os.getpid())])
+signal.pause()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with the one that began it")
+def test_a_process_does_not_outlive_who_began_it() -> None:
+    """However that one ends; should it have ended already, nothing is inspected."""
+    with subprocess.Popen([sys.executable, "-c", ASKER, CONFINED], stdout=subprocess.PIPE) as asker:
+        assert asker.stdout is not None
+        number = int(os.read(asker.stdout.fileno(), 20))
+        asker.kill()
+    until(lambda: is_gone(number), "it is gone", patience=5)
+
+    late = subprocess.run([sys.executable, "-c", CONFINED, str(2**22)], capture_output=True, check=False)
+    assert (late.returncode, late.stderr) == (1, b"nobody waits for this inspection any more\n")
+
+
+def test_without_temporary_files_nothing_is_inspected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is a matter of the disk, and told as such."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+
+    with pytest.raises(StorageUnavailable):
+        inspect(tmp_path, ProcessInspector())
 
 
 def test_a_report_on_another_file_is_not_believed(tmp_path: Path) -> None:

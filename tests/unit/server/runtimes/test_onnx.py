@@ -1,17 +1,21 @@
 """ONNX Runtime: what fits a manifest, and each way not to. What every runtime does is in tests/ports."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 import pytest
+from tests.fakes.onnx_models import counted, sized
 
 from seatrial import zoo
-from seatrial.contracts.manifest import Manifest, OutputSpec, parse_manifest
+from seatrial.contracts.manifest import InputSpec, Manifest, OutputSpec, parse_manifest
 from seatrial.server.core.errors import InferenceFailed, ModelUnusable
-from seatrial.server.runtimes.onnx import OnnxRuntime, load
+from seatrial.server.inference.runtime import Stop
+from seatrial.server.runtimes.onnx import OnnxRuntime, load, reason
 
 GEOCLIMATE = zoo.ROOT / "geoclimate"
 DIGITS = zoo.ROOT / "digits"
@@ -137,3 +141,66 @@ def test_a_run_that_fails_tells_nothing_of_the_graph(arrays: dict[str, np.ndarra
         runtime.run(arrays)
     assert str(caught.value) == "The model failed on this input."
     assert caught.value.__cause__ is not None
+
+
+ANY = Manifest(
+    name="it",
+    task="regression",
+    inputs=(InputSpec(name="x", dtype="float32", shape=(4,)),),
+    output=OutputSpec(name="y"),
+    digest="sha256:" + "0" * 64,
+)
+
+
+def test_a_run_without_an_end_is_ended() -> None:
+    """From another thread, at the next operator: a loop that would go on for years."""
+    runtime, stop = load(counted().SerializeToString(), ANY), Stop()
+    small, large = (np.full((1, 4), value, np.float32) for value in (1, 1e18))
+
+    assert runtime.run({"x": small}, stop).tolist() == [4.0]
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(runtime.run, {"x": large}, stop)
+        assert not running.done()
+        stop.set()
+        with pytest.raises(InferenceFailed):
+            running.result(20)
+
+
+def test_what_is_stopped_before_it_begins_never_does() -> None:
+    """It fails at its first operator."""
+    runtime, stop = load(sized("ConstantOfShape").SerializeToString(), ANY), Stop()
+    stop.set()
+
+    with pytest.raises(InferenceFailed):
+        runtime.run({"x": np.full((1, 4), 1e9, np.float32)}, stop)
+
+
+PLACE = "/onnxruntime_src/core/a.cc:274 Status a::b<T>::Init(int, int) [with T = float; U = c<d, 6>]"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (f"[ONNXRuntimeError] : 1 : FAIL : {PLACE} A node cannot point to itself.", "A node cannot point to itself."),
+        (
+            f"Exception during initialization: {PLACE} /onnxruntime_src/b.h:2 int g() Bad.",
+            "Exception during initialization: Bad.",
+        ),
+        ("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Got \x1b[2J\nand more", "Got ?[2J"),
+        ("", "RuntimeError"),
+        ("a/b " * 500, "a/b " * 75),
+        ("/onnxruntime_src/" + "a" * 500, "RuntimeError"),
+    ],
+)
+def test_a_reason_is_told_without_the_place(text: str, expected: str) -> None:
+    """The library's own files and functions are nobody's business; the first line is, and in printable letters."""
+    assert reason(RuntimeError(text)) == expected
+
+
+@pytest.mark.parametrize("part", ["/", "/onnxruntime_src/ ", "/onnxruntime_src/x ", "[ONNXRuntimeError] : 1", "[with "])
+def test_a_reason_is_found_quickly_in_any_text(part: str) -> None:
+    """A file may have a part in what the library says."""
+    begin = time.process_time()
+    reason(RuntimeError(part * 10**5))
+
+    assert time.process_time() - begin < 0.1

@@ -17,7 +17,7 @@ from seatrial.contracts.manifest import InputSpec, Manifest, manifest_as_dict
 from seatrial.server.core.errors import ModelUnusable, UnknownModel
 from seatrial.server.inference.golden import verify_golden
 from seatrial.server.inference.pool import Pool, Snapshot
-from seatrial.server.inference.runtime import Array, Runtime
+from seatrial.server.inference.runtime import Array, Runtime, Stop
 from seatrial.server.registry.model import ModelVersion, Stage
 from seatrial.server.services.models import (
     INLINE_SECONDS,
@@ -168,12 +168,12 @@ def test_what_was_measured_here_is_no_part_of_the_digest() -> None:
     class Slow(EchoRuntime):
         """An echo that takes longer than an event loop may be held up."""
 
-        def run(self, arrays: Mapping[str, Array]) -> Array:
+        def run(self, arrays: Mapping[str, Array], stop: Stop | None = None) -> Array:
             """Answer late."""
             begin = time.perf_counter()
             while time.perf_counter() - begin < 2 * INLINE_SECONDS:
                 pass
-            return super().run(arrays)
+            return super().run(arrays, stop)
 
     quick, slow = (load_model(a_version(A), artifacts_of(A), lambda *_, r=r: r()) for r in (EchoRuntime, Slow))
 
@@ -337,6 +337,19 @@ def test_a_cheap_model_runs_inline_and_a_dear_one_in_threads(monkeypatch: pytest
         return load_model(a_version(manifest), with_golden(manifest, golden), load_echo).inline
 
     assert [load(), load()] == [True, False]
+
+
+def test_a_model_of_which_one_run_tells_nothing_never_runs_inline() -> None:
+    """However cheap its golden inputs are: a loop goes round as often as its input says."""
+
+    def load(artifact: bytes, manifest: Manifest) -> Runtime:
+        runtime = load_echo(artifact, manifest)
+        runtime.steady = False
+        return runtime
+
+    model = load_model(a_version(A), artifacts_of(A), load)
+
+    assert (model.inline, model.serving_config["mode"]) == (False, "threads")
 
 
 def test_the_loader_gets_the_bytes_and_the_manifest() -> None:

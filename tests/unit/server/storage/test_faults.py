@@ -6,8 +6,9 @@ import sqlite3
 
 import pytest
 
+from seatrial.server.core.disk import file_faults
 from seatrial.server.core.errors import StorageFull, StorageUnavailable
-from seatrial.server.storage.faults import file_faults, meaning
+from seatrial.server.storage.faults import meaning
 
 
 @pytest.mark.parametrize(

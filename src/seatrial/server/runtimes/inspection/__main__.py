@@ -8,19 +8,28 @@ import sys
 
 from seatrial.server.runtimes.inspection.examine import examine
 from seatrial.server.runtimes.inspection.limits import confine
-from seatrial.server.runtimes.inspection.messages import orders, reports
+from seatrial.server.runtimes.inspection.messages import EXTREMES, READY, orders, reports
 
 
 def main() -> None:
     """Inspect one file."""
     answer = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def tell(word: bytes) -> None:
+        answer.write(word + b"\n")
+        answer.flush()
+
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     order = orders.validate_json(sys.stdin.buffer.read())
-    confine(order.limits, order.size)
+    confine(order.limits, order.size, order.asker)
+    tell(READY)
+    for stream in (sys.stdout, sys.stderr):  # from here on it could be the file that speaks
+        os.dup2(nowhere, stream.fileno())
     with os.fdopen(int(sys.argv[1]), "rb") as file:
         file.seek(0)
         content = file.read()
-    answer.write(reports.dump_json(examine(content, order.candidate)))
+    answer.write(reports.dump_json(examine(content, order.candidate, lambda: tell(EXTREMES))))
     answer.close()
 
 

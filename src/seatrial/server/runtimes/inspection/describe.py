@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from onnx import ModelProto, TensorProto, TypeProto, ValueInfoProto
 from pydantic import ValidationError
 
-from seatrial.contracts.manifest import DType, InputDraft, InputSpec, Label, Manifest, OutputSpec, Task
+from seatrial.contracts.manifest import DType, InputDraft, InputSpec, Label, Manifest, ManifestDraft, OutputSpec, Task
 from seatrial.contracts.problem import MAX_LISTED, Fault, pointer
 from seatrial.server.core.errors import ModelRefused
 from seatrial.server.inference.faults import faults_of
 from seatrial.server.registry.candidate import Candidate
 from seatrial.server.runtimes.inspection.graph import fault, refused, shown
 
-MAX_VALUES = 16_000_000
-"""Values in one example, and classes, beyond which it is a mistake or a trap."""
+MAX_VALUES = 4_000_000
+"""Values in one example, in all its inputs, and classes: more, as JSON, no request brings and no golden file holds."""
+MAX_AXES = 8
+"""Axes of a shape that are shown."""
 MAX_DESCRIPTION = 500
 MAX_NAME = 128
 LABELS = ("classlabels_strings", "classlabels_int64s", "classlabels_ints", "classlabels")
@@ -42,7 +44,10 @@ class Value:
 def describe(model: ModelProto, candidate: Candidate) -> Manifest:
     """The whole manifest of a candidate; raises `ModelRefused`, with a fault for each thing that does not fit."""
     draft = candidate.draft
+    _check_words(draft)
     inputs = _inputs(model, draft.inputs)
+    if sum(math.prod(spec.shape) for spec in inputs) > MAX_VALUES:
+        raise refused([fault("One example has an absurd size.", f"at most {MAX_VALUES} values", "more in all inputs")])
     output, task = _output(model, candidate)
     description = draft.description or model.doc_string or model.graph.doc_string
     try:
@@ -52,12 +57,36 @@ def describe(model: ModelProto, candidate: Candidate) -> Manifest:
             inputs=inputs,
             output=output,
             digest=candidate.digest,
-            licence=draft.licence,
-            description=shown(description, MAX_DESCRIPTION),
+            licence=_plain(draft.licence),
+            description=_plain(description)[:MAX_DESCRIPTION],
             metrics=draft.metrics,
         )
     except ValidationError as error:
         raise disagreed(faults_of(error, "manifest")) from error
+
+
+def _plain(text: str) -> str:
+    """A text for people, on one line, harmless to show."""
+    return shown(" ".join(text.split()), len(text))
+
+
+def _check_words(draft: ManifestDraft) -> None:
+    """Raise `ModelRefused` where a word of the draft that programs compare, or show as it is, cannot be printed."""
+    words: list[tuple[tuple[str | int, ...], str]] = [
+        (("output", "units"), draft.output.units),
+        *((("metrics", name), name) for name in draft.metrics),
+    ]
+    for place, stated in enumerate(draft.inputs):
+        words.append((("inputs", place, "units"), stated.units))
+        words += [(("inputs", place, "categories", n), text) for n, text in enumerate(stated.categories)]
+    text = "It has characters that cannot be printed."
+    faults = [
+        Fault(pointer("manifest", *(shown(str(part)) for part in where)), text, "printable characters", shown(word))
+        for where, word in words
+        if not word.isprintable()
+    ]
+    if faults:
+        raise disagreed(faults)
 
 
 def disagreed(faults: Sequence[Fault]) -> ModelRefused:
@@ -110,7 +139,7 @@ def _input(value: Value, draft: InputDraft, place: int | None) -> InputSpec:
             dtype=value.dtype,
             shape=shape,
             units=draft.units,
-            description=draft.description,
+            description=_plain(draft.description),
             min=draft.min,
             max=draft.max,
             categories=draft.categories,
@@ -254,7 +283,10 @@ def _label_lists(model: ModelProto) -> Iterator[tuple[Label, ...]]:
         if node.domain == "ai.onnx.ml":
             for attribute in node.attribute:
                 if attribute.name in LABELS and (attribute.strings or attribute.ints):
-                    texts = tuple(text.decode("utf-8", "replace") for text in attribute.strings)
+                    try:
+                        texts = tuple(text.decode() for text in attribute.strings)
+                    except UnicodeDecodeError:
+                        raise refused([fault("A label is not UTF-8.", "UTF-8", "other bytes")]) from None
                     yield texts or tuple(attribute.ints)
 
 
@@ -264,7 +296,9 @@ def _shape_fault(place: str, value: Value, expected: str) -> Fault:
 
 
 def _axes(axes: Sequence[int | None]) -> str:
-    return f"({', '.join('free' if axis is None else str(axis) for axis in axes)})"
+    shown_axes = ["free" if axis is None else str(axis) for axis in axes[:MAX_AXES]]
+    more = [f"and {len(axes) - MAX_AXES} more"] if len(axes) > MAX_AXES else []
+    return f"({', '.join(shown_axes + more)})"
 
 
 def _one_of(names: Iterable[str]) -> str:

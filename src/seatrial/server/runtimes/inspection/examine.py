@@ -1,6 +1,6 @@
 """All of an inspection, in order: read, check, describe, run. Called where it can do no harm."""
 
-import re
+from collections.abc import Callable
 
 from seatrial.contracts.problem import Fault
 from seatrial.server.core.errors import ModelRefused, UnsupportedMediaType
@@ -8,19 +8,17 @@ from seatrial.server.registry.candidate import Candidate, Inspected
 from seatrial.server.runtimes.inspection.describe import describe
 from seatrial.server.runtimes.inspection.graph import check_graph, check_whole, read_model, shown
 from seatrial.server.runtimes.inspection.messages import Report
-from seatrial.server.runtimes.inspection.rehearse import rehearse
-
-_out_of_memory = re.compile(r"bad_alloc|allocate memory|out of memory", re.IGNORECASE).search
+from seatrial.server.runtimes.inspection.rehearse import is_starved, rehearse
 
 
-def examine(content: bytes, candidate: Candidate) -> Report:
-    """A report on a file; nothing that a file does makes it raise."""
+def examine(content: bytes, candidate: Candidate, to_extremes: Callable[[], None] = lambda: None) -> Report:
+    """A report on a file; nothing that a file does makes it raise. `to_extremes`: see `rehearse`."""
     try:
-        inspected = _examine(content, candidate)
+        inspected = _examine(content, candidate, to_extremes)
     except UnsupportedMediaType as error:
         return Report("foreign", summary=str(error))
     except Exception as error:  # noqa: BLE001 - libraries raise what they like at a file that is made to break them
-        if _starved(error):
+        if is_starved(error):
             return Report("starved")
         if isinstance(error, ModelRefused):
             return Report("refused", summary=str(error), faults=error.faults)
@@ -31,19 +29,10 @@ def examine(content: bytes, candidate: Candidate) -> Report:
     return Report("accepted", inspected)
 
 
-def _examine(content: bytes, candidate: Candidate) -> Inspected:
+def _examine(content: bytes, candidate: Candidate, to_extremes: Callable[[], None]) -> Inspected:
     model = read_model(content)
     check_graph(model)
     manifest = describe(model, candidate)
     del model
     check_whole(content)
-    return Inspected(manifest, rehearse(content, manifest, candidate))
-
-
-def _starved(error: BaseException | None) -> bool:
-    """Whether it is memory that was missing, here or in what led to it."""
-    while error is not None:
-        if isinstance(error, MemoryError) or _out_of_memory(str(error)):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return Inspected(manifest, rehearse(content, manifest, candidate, to_extremes))

@@ -28,6 +28,8 @@ BY_CHANCE = {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniform
 MAX_DEPTH = 8
 """Graphs within graphs, the outermost counted."""
 MAX_NODES = 100_000
+MAX_TEXT = 1000
+"""Bytes of a text in a graph, such as a label: a run is not to take longer for one than for another."""
 MAX_DENSE = 2**28
 """Values of a sparse tensor once it is dense, which is what the runtime makes of it."""
 IR_VERSION_TAG = b"\x08"
@@ -91,6 +93,8 @@ def read_model(content: bytes) -> ModelProto:
 def check_graph(model: ModelProto) -> None:
     """Raise `ModelRefused` for a graph that is not to be run."""
     parts = collect(model)
+    if not all(isinstance(text, str) for text in _texts(model, parts)):
+        raise refused([fault("A name or a text is not UTF-8.", "UTF-8", "other bytes")])
     if parts.depth > MAX_DEPTH:
         raise refused([fault("Graphs are nested too deeply.", f"at most {MAX_DEPTH} levels", f"{parts.depth} levels")])
     if len(parts.nodes) > MAX_NODES:
@@ -102,6 +106,7 @@ def check_graph(model: ModelProto) -> None:
         *_by_chance(parts.nodes),
         *_bad_names(parts),
         *_bad_tensors(parts.tensors),
+        *_long_texts(parts),
         *_bad_sparse(parts.sparse),
     ]
     if found:
@@ -172,6 +177,23 @@ def _foreign_operators(model: ModelProto, nodes: list[NodeProto]) -> Iterator[Fa
         yield fault(f"The operator '{shown(kind)}' is of another domain.", expected, repr(shown(domain)))
 
 
+def _texts(model: ModelProto, parts: Parts) -> Iterator[str | bytes]:
+    """Every text that is read here or in what follows; the library gives bytes where they are no UTF-8."""
+    yield from (model.doc_string, model.graph.doc_string)
+    for function in model.functions:
+        yield from (function.name, function.domain)
+        yield from (item.domain for item in function.opset_import)
+    yield from (item.domain for item in model.opset_import)
+    for graph in parts.graphs:
+        yield from (graph.name, *(value.name for value in (*graph.input, *graph.output)))
+    for node in parts.nodes:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    for tensor in parts.tensors:
+        yield tensor.name
+        yield from (text for entry in tensor.external_data for text in (entry.key, entry.value))
+
+
 def _by_chance(nodes: list[NodeProto]) -> Iterator[Fault]:
     """Operators whose answers differ from one time to the next: no known answer could ever be held against them."""
     for kind in sorted({node.op_type for node in nodes} & BY_CHANCE):
@@ -204,6 +226,15 @@ def _bad_tensors(tensors: Iterable[TensorProto]) -> Iterator[Fault]:
         elif not _as_large_as_stated(tensor):
             size = " x ".join(map(str, tensor.dims[:8])) or "one value"
             yield fault(f"The tensor '{name}' has another size than it states.", size, _held(tensor))
+
+
+def _long_texts(parts: Parts) -> Iterator[Fault]:
+    texts = (text for tensor in parts.tensors for text in tensor.string_data)
+    attributes = (attribute for node in parts.nodes for attribute in node.attribute)
+    more = (text for attribute in attributes for text in (attribute.s, *attribute.strings))
+    longest = max((len(text) for text in (*texts, *more)), default=0)
+    if longest > MAX_TEXT:
+        yield fault("A text in the graph is too long.", f"at most {MAX_TEXT} bytes", f"{longest} bytes")
 
 
 def _bad_sparse(tensors: Iterable[SparseTensorProto]) -> Iterator[Fault]:

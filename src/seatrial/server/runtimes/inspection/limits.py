@@ -1,5 +1,6 @@
 """How much an inspection may use of the machine, and how the process that does it gives up the rest."""
 
+import ctypes
 import math
 import os
 import resource
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 
 GIB = 2**30
 OPEN_FILES = 32
+PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl: the signal that a process gets when its parent ends."""
 SPARE_SECONDS = 5
 """After the time by the clock an inspection ends itself, should nobody be there any more to end it."""
 
@@ -37,12 +40,15 @@ class Limits:
         return self.spare_bytes + self.times_file * size
 
 
-def confine(limits: Limits, size: int) -> None:
+def confine(limits: Limits, size: int, asker: int) -> None:
     """Give up what an inspection needs not; called in its process before the file is read, and for good.
+
+    Without the process that asked for it there is nothing left to do: on Linux this one ends with it.
 
     The system refuses memory beyond the limit, ends the process when its time is over, and lets it write no file and,
     unless it is root, begin no thread and no process. Other systems than Linux know some of it only.
     """
+    _end_with(asker)
     with suppress(OSError):
         os.nice(10)  # predictions come first
     with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123 - no path
@@ -55,6 +61,14 @@ def confine(limits: Limits, size: int) -> None:
     _limit(resource.RLIMIT_NPROC, 0)
     signal.alarm(math.ceil(limits.wall_seconds) + SPARE_SECONDS)
     sys.addaudithook(_refuse)
+
+
+def _end_with(asker: int) -> None:
+    """Be killed when the process that asked is gone, however it ended; which it may be already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != asker:
+        sys.exit("nobody waits for this inspection any more")
 
 
 def _limit(kind: int, soft: int, hard: int | None = None) -> None:

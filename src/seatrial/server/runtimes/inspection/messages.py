@@ -1,4 +1,4 @@
-"""What the server and the process of an inspection say to one another, as JSON."""
+"""What the server and the process of an inspection say to one another: two words at most, and documents of JSON."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -17,6 +17,8 @@ class Order:
     candidate: Candidate
     limits: Limits
     size: int
+    asker: int
+    """The process that waits for the report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,11 @@ class Report:
     summary: str = ""
     faults: tuple[Fault, ...] = ()
 
+
+READY = b"ready"
+"""Said by the process, on a line of its own, before it reads the file: what goes wrong until then is not the file's."""
+EXTREMES = b"extremes"
+"""Said before the model is asked the extremes: what goes wrong from then on is due to them."""
 
 orders: TypeAdapter[Order] = TypeAdapter(Order)
 reports: TypeAdapter[Report] = TypeAdapter(Report)

@@ -1,33 +1,39 @@
 """The first load and the first runs of a model: does it answer as its manifest says, whatever the size of the batch?"""
 
-import math
+import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from seatrial.contracts.golden import Golden, GoldenCase
-from seatrial.contracts.manifest import InputSpec, Manifest
+from seatrial.contracts.manifest import Manifest
 from seatrial.contracts.problem import MAX_LISTED, Fault, pointer
 from seatrial.server.core.errors import InferenceFailed, ModelRefused, ModelUnusable
 from seatrial.server.inference.faults import Faults
-from seatrial.server.inference.golden import verify_golden
+from seatrial.server.inference.golden import decoded, verify_golden
 from seatrial.server.inference.runtime import Array, Runtime
 from seatrial.server.inference.signature import Arrays, Signature
 from seatrial.server.registry.candidate import Candidate
 from seatrial.server.runtimes import onnx
+from seatrial.server.runtimes.inspection.draw import draw, extremes
 from seatrial.server.runtimes.inspection.graph import fault, refused
 
-CASES = 20
-MAX_GOLDEN_VALUES = 1_000_000
-"""Values in all golden inputs that are made; where examples are large there are fewer of them, but two."""
 TOLERANCE = 1e-4
 """Of the largest answer: what rounding may do between machines and batches. float16, of larger steps, gets more."""
 SUM_TOLERANCE = 1e-3
 ALONE = 3
 
+_out_of_memory = re.compile(r"bad_alloc|allocate memory|out of memory", re.IGNORECASE).search
 
-def rehearse(content: bytes, manifest: Manifest, candidate: Candidate) -> Golden:
+
+def rehearse(
+    content: bytes, manifest: Manifest, candidate: Candidate, to_extremes: Callable[[], None] = lambda: None
+) -> Golden:
     """Load and run a model; golden answers that it reproduces, those of the candidate or some of its own.
+
+    In the end it is asked the extremes that callers may send. It may fail on them, and answer what it likes; but it has
+    to come to an end, within the time and the memory that there is. `to_extremes` is called before.
 
     Raises:
         ModelRefused: it cannot be loaded or run, or does not answer as its manifest says.
@@ -36,16 +42,41 @@ def rehearse(content: bytes, manifest: Manifest, candidate: Candidate) -> Golden
         runtime = onnx.load(content, manifest)
     except ModelUnusable as error:
         raise refused([fault(str(error), "a model that ONNX Runtime loads", "this one")]) from error
-    made = candidate.golden is None
-    golden = candidate.golden or Golden(cases=tuple(_draw(manifest)), tolerance=0.0)
-    arrays = _arrays(manifest, golden, made=made)
+    golden = _answered(runtime, manifest, candidate.golden)
+    to_extremes()
+    for arrays in extremes(manifest):
+        try:
+            runtime.run(arrays)
+        except (InferenceFailed, ValueError) as error:
+            if is_starved(error):
+                raise
+    return golden
+
+
+def is_starved(error: BaseException | None) -> bool:
+    """Whether it is memory that was missing, here or in what led to it."""
+    while error is not None:
+        if isinstance(error, MemoryError) or _out_of_memory(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _answered(runtime: Runtime, manifest: Manifest, given: Golden | None) -> Golden:
+    """Golden answers, after each check of the answers."""
+    if given is None:
+        made, columns = draw(manifest)
+        arrays = _made(manifest, columns)
+    else:
+        arrays = _given(manifest, given)
     whole = _run(runtime, arrays)
-    _check_answers(whole, manifest, len(golden.cases))
+    _check_answers(whole, manifest, len(next(iter(arrays.values()))))
     tolerance = _tolerance(whole, manifest)
     _check_batches(runtime, arrays, whole, tolerance)
-    if not made:
-        return _verified(runtime, arrays, golden)
-    cases = zip(golden.cases, whole.reshape(len(whole), -1).astype(np.float64), strict=True)
+    if given is not None:
+        return _verified(runtime, arrays, given)
+    answers = whole.reshape(len(whole), -1).astype(np.float64)
+    cases = zip(made, answers, strict=False)
     return Golden(
         cases=tuple(GoldenCase(input=case.input, output=tuple(map(_short, row.tolist()))) for case, row in cases),
         tolerance=tolerance,
@@ -61,71 +92,23 @@ def _verified(runtime: Runtime, arrays: Arrays, golden: Golden) -> Golden:
     return golden
 
 
-def _draw(manifest: Manifest) -> list[GoldenCase]:
-    """Inputs as the signature asks for them, the lowest and the highest first; the same for the same file."""
-    width = sum(math.prod(spec.shape) for spec in manifest.inputs)
-    count = max(2, min(CASES, MAX_GOLDEN_VALUES // width))
-    random = np.random.default_rng(int(manifest.digest.removeprefix("sha256:")[:16], 16))
-    columns = {spec.name: [_value(spec, random, number) for number in range(count)] for spec in manifest.inputs}
-    return [
-        GoldenCase(input={name: column[number] for name, column in columns.items()}, output=(0.0,))
-        for number in range(count)
-    ]
-
-
-def _value(spec: InputSpec, random: np.random.Generator, number: int) -> Any:  # noqa: ANN401 - JSON
-    """One value as a caller would send it."""
-    count = math.prod(spec.shape)
-    edge = number if number < 2 else None  # noqa: PLR2004 - the lowest and the highest
-    if spec.categories or spec.dtype in {"bool", "string"}:
-        choices: tuple[Any, ...] = spec.categories or ((False, True) if spec.dtype == "bool" else ("a", "b"))
-        picks = random.integers(0, len(choices), count) if edge is None else [(0, -1)[edge]] * count
-        values = [choices[pick] for pick in picks]
-    elif spec.dtype.startswith("float"):
-        values = _floats(spec, random, count, edge)
-        values = [_rounded(value, spec) for value in values] if edge is None else values
-    else:
-        values = _integers(spec, random, count, edge)
-    return values[0] if spec.shape in {(), (1,)} else values
-
-
-def _floats(spec: InputSpec, random: np.random.Generator, count: int, edge: int | None) -> list[float]:
-    low, high = spec.min, spec.max
-    if low is not None and high is not None:
-        return random.uniform(low, high, count).tolist() if edge is None else [(low, high)[edge]] * count
-    values: Array = random.standard_normal(count) if edge is None else np.full(count, float(edge))
-    if low is not None:
-        values = low + np.abs(values)
-    elif high is not None:
-        values = high - np.abs(values)
-    return list(map(float, values))
-
-
-def _rounded(value: float, spec: InputSpec) -> float:
-    """With few digits, so that the file stays small; within the bounds all the same."""
-    rounded = float(f"{value:.4g}")
-    outside = (spec.min is not None and rounded < spec.min) or (spec.max is not None and rounded > spec.max)
-    return value if outside else rounded
-
-
-def _integers(spec: InputSpec, random: np.random.Generator, count: int, edge: int | None) -> list[int]:
-    """Without bounds 0 and 1: whole numbers are often places in a table, and those are there."""
-    low = math.ceil(spec.min) if spec.min is not None else 0
-    high = math.floor(spec.max) if spec.max is not None else low + 1
-    if spec.min is None and high <= 0:
-        low = high - 1
-    return [(low, high)[edge]] * count if edge is not None else random.integers(low, high + 1, count).tolist()
-
-
-def _arrays(manifest: Manifest, golden: Golden, *, made: bool) -> Arrays:
-    """The golden inputs as a batch."""
+def _made(manifest: Manifest, columns: dict[str, list[Any]]) -> Arrays:
+    """Inputs that were drawn, as a batch."""
     faults = Faults()
-    arrays = Signature(manifest).accept_batch([case.input for case in golden.cases], faults)
-    if arrays is not None:
-        return arrays if made else _finite(arrays)
-    if made:
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    arrays = Signature(manifest).accept_batch(rows, faults)
+    if arrays is None:
         told = Fault("/manifest/inputs", faults.listed[0].detail, faults.listed[0].expected, faults.listed[0].received)
         raise ModelRefused("No inputs can be made from the manifest; send golden examples.", [told])
+    return arrays
+
+
+def _given(manifest: Manifest, golden: Golden) -> Arrays:
+    """Golden inputs that came with the file, as a batch."""
+    faults = Faults()
+    arrays = Signature(manifest).accept_batch([decoded(case.input) for case in golden.cases], faults)
+    if arrays is not None:
+        return _finite(arrays)
     listed = [_in_golden(found) for found in faults.listed]
     raise ModelRefused("The golden inputs do not fit the model.", listed[:MAX_LISTED], faults.total)
 
