@@ -25,7 +25,6 @@ from seatrial.server.storage import schema
 from seatrial.server.storage.artifacts import ContentStore
 from seatrial.server.storage.bundled import Bundled
 from seatrial.server.storage.database import metadata, open_database
-from seatrial.server.storage.migrate import FOLDER
 from seatrial.server.storage.opening import (
     named_files,
     open_registry,
@@ -57,7 +56,7 @@ def test_the_steps_lead_to_the_schema_that_the_code_has(database_url: str) -> No
 def test_every_step_is_known() -> None:
     """The list of schemas, by which a start decides whether there is a step to take, is that of the steps."""
     folder = Config()
-    folder.set_main_option("script_location", str(FOLDER))
+    folder.set_main_option("script_location", str(schema.MIGRATIONS))
     steps = [step.revision for step in ScriptDirectory.from_config(folder).walk_revisions()]
 
     assert list(schema.REVISIONS) == steps[::-1]
