@@ -5,13 +5,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from seatrial.cli.main import app
 
 FLOOR = str(Path(__file__).resolve().parents[3] / "docs" / "reference" / "schemas" / "example" / "slo.toml")
 
 
-def trial(*arguments: str, without: str = "") -> "subprocess.CompletedProcess[str]":
+def without(library: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """`seatrial trial` in a process of its own, as if one library were not installed."""
-    code = f"import sys; sys.modules[{without!r}] = None; from seatrial.cli.main import app; app(sys.argv[1:])"
+    code = f"import sys; sys.modules[{library!r}] = None; from seatrial.cli.main import app; app(sys.argv[1:])"
     command = [sys.executable, "-c", code, "trial", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -19,7 +22,7 @@ def trial(*arguments: str, without: str = "") -> "subprocess.CompletedProcess[st
 @pytest.mark.parametrize("library", ["aiohttp", "hdrh", "altair", "psutil"])
 def test_a_missing_library_is_told_with_the_remedy(library: str) -> None:
     """The server's own set-up has no load generators: no traceback, but what to run."""
-    done = trial("load", "smoke", without=library)
+    done = without(library, "load", "smoke")
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"seatrial: trials need {library}")
@@ -53,7 +56,7 @@ def test_wrong_usage_is_exit_code_2(
 ) -> None:
     """Each says what was expected and what came."""
     monkeypatch.chdir(tmp_path_factory.mktemp("here"))
-    done = trial(*arguments, without="nothing_of_this_name")
+    done = CliRunner().invoke(app, ["trial", *arguments], env={"COLUMNS": "200"})
 
-    assert done.returncode == 2
+    assert done.exit_code == 2
     assert told in done.stderr
