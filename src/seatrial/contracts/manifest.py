@@ -23,7 +23,15 @@ Name = Annotated[str, Field(max_length=200)]
 MOST_BYTES = 256 * 1024
 """Of a manifest that somebody sends: it is read before anything is known of who wrote it."""
 MOST_DEEP = 32
-_dotted = re.compile(rf"(?:[^\s.=\[\]\"']+\s*\.\s*){{{MOST_DEEP},}}")
+_sign = re.compile(r"""[\n=,\[\]{}.#]|\"{3}|'{3}|["']""").search
+"""What a TOML file is looked through for: what ends a key, what parts it, and where texts and remarks begin."""
+_ends = {
+    '"': re.compile(r'(?:[^"\\\n]|\\.)*+"').match,
+    "'": re.compile(r"[^'\n]*+'").match,
+    '"' * 3: re.compile(r'(?:[^"\\]|\\.|"(?!""))*+"{3,5}', re.DOTALL).match,
+    "'" * 3: re.compile(r"(?:[^']|'(?!''))*+'{3,5}").match,
+}
+"""What is left of a text after the quotes that it begins with, of each kind."""
 
 _strict = ConfigDict(extra="forbid")
 
@@ -158,14 +166,37 @@ def parse_draft(data: bytes) -> ManifestDraft:
     if len(data) > MOST_BYTES:
         raise ValueError(f"it has {len(data)} bytes; expected at most {MOST_BYTES}")
     text = data.decode()
-    if _dotted.search(text):  # whose reading takes a time that grows with their square
-        raise ValueError("it is nested too deeply")
     if text.lstrip().startswith("{"):
         return _draft.validate_json(text)
+    if _dots(text) > MOST_DEEP:  # the time in which a key is read grows with their square
+        raise ValueError("it is nested too deeply")
     try:
         return _draft.validate_python(tomllib.loads(text))
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def _dots(text: str) -> int:
+    """The most dots in one key of a TOML text, in a time that grows with its length; texts and remarks are passed over.
+
+    Behind a text without an end nothing is read, here as there.
+    """
+    most = dots = place = 0
+    while found := _sign(text, place):
+        sign, place = found[0], found.end()
+        if sign == ".":
+            dots += 1
+            most = max(most, dots)
+        elif sign == "#":
+            place = max(place, text.find("\n", place))
+        elif sign in _ends:
+            end = _ends[sign](text, place)
+            if not end:
+                break
+            place = end.end()
+        else:
+            dots = 0
+    return most
 
 
 def manifest_as_dict(manifest: Manifest) -> dict[str, Any]:

@@ -221,3 +221,27 @@ def test_what_is_neither_toml_nor_json_is_refused(content: bytes) -> None:
     """Nor text at all; however deep it is nested."""
     with pytest.raises(ValueError):  # noqa: PT011 - the text is that of the library
         parse_draft(content)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "", "licence = 'x'", 'licence = "\\""', 'licence = "#"', "licence = '#'", 'licence = "a" # """', "# ' \"\"\"",
+        'licence = """a\\""" """', 'licence = """a""""', 'licence = """a"""""', "licence = '''a''''",
+        'licence = """\\\n"""', "licence = '''\"\"\"'''",
+    ],
+)  # fmt: skip
+def test_no_text_hides_a_key_that_is_too_deep(before: str) -> None:
+    """Where a text or a remark ends is seen as TOML sees it; a deep key is refused before it is read."""
+    good = f"{before}\nunits.a = 1\n".encode()
+    with pytest.raises(ValidationError, match="units"):
+        parse_draft(good)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        parse_draft(f"{before}\n{'a.' * 40}a = 1\n".encode())
+
+
+def test_dots_in_a_text_are_no_depth() -> None:
+    """Nor are those of many numbers."""
+    text = 'description = "' + "Well. " * 400 + '"\n[metrics]\n' + "".join(f"m{n} = {n}.5\n" for n in range(100))
+
+    assert len(parse_draft(text.encode()).metrics) == 100
