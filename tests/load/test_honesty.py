@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -282,9 +281,8 @@ def test_the_knee_is_where_the_service_cannot_follow(tmp_path: Path) -> None:
     """A server that works 4 ms for each answer, one at a time, holds a little less than 250 requests a second."""
     with planted_server(service_ms=4) as url:
         arguments = ("open", "--find-knee", "--rate", "100", "--duration", "3s", "--target", url)
-        done = run_trial(tmp_path, *arguments)
-    found = re.search(r"the highest rate that held is (\d+) requests/s; above it, it did not", done.stdout)
+        code, found = trial(tmp_path, *arguments)
 
-    assert done.returncode == 0, done.stderr
-    assert found, done.stdout
-    assert 180 <= int(found[1]) <= 265
+    assert (code, found["schema"], found["blocks"][0]["held"]) == (0, "seatrial/knee/v1", True)
+    assert 180 <= found["rate"] <= 265
+    assert "did not" in found["limited_by"]

@@ -18,7 +18,7 @@ from tests.fakes.postgres import Postgres
 from seatrial.server.core.errors import StorageUnavailable
 from seatrial.server.registry.evidence import Submitted, Trial
 from seatrial.server.registry.ledger import Note
-from seatrial.server.registry.lifecycle import promote, roll_back
+from seatrial.server.registry.lifecycle import promote, refuse, roll_back
 from seatrial.server.registry.model import Stage
 from seatrial.server.storage import schema
 from seatrial.server.storage.admin_token import admin_token
@@ -255,22 +255,26 @@ def test_proofs_and_documents_of_the_ledger(tmp_path: Path, url: str | None) -> 
     folder = tmp_path / "data"
     deploy(folder, url)
     store = ContentStore(folder / "artifacts")
-    proof, decision, replay = (store.put(content) for content in (b"proof", b"decision", b"replay"))
+    proof, decision, replay, refusal = (store.put(name) for name in (b"proof", b"decision", b"replay", b"refusal"))
     with closing(prepare_registry(url, folder)) as registry:
         registry.add(replace(registry.get("echo:1"), version=2, stage=Stage.STAGING), NOTE)
         registry.evidence.open_trial(Trial("1" * 32, "echo", 2, 1.0, 2.0, "key:ci"))
         registry.evidence.submit(Submitted(proof, "echo", 2, "load.high", "1" * 32, 1.5, "key:ci", ()))
         registry.change("echo", lambda of, _: promote(of, 2, Stage.PRODUCTION), replace(NOTE, proof=decision))
         registry.change("echo", roll_back, replace(NOTE, proof=replay))
+        registry.change("echo", lambda of, _: refuse(of, 2), replace(NOTE, proof=refusal))
     assert [finding.detail for finding in look(folder, url) if finding.check == "files"] == [
-        "5 files, each with the digest that it is named by."
+        "6 files, each with the digest that it is named by."
     ]
     assert [finding for finding in look(folder, url) if finding.check == "leftovers"] == []
-    for digest in (proof, replay):
+    for digest in (proof, replay, refusal):
         lying(folder, digest).unlink()
     lying(folder, decision).write_bytes(b"decisive")
     moved, other = "entry 3 of the ledger, entry 4 of the ledger:", digest_of(b"decisive")
-    places = [f"Bring back artifacts/{digest[7:9]}/{digest[7:]} from a backup." for digest in (proof, decision, replay)]
+    places = [
+        f"Bring back artifacts/{digest[7:9]}/{digest[7:]} from a backup."
+        for digest in (proof, decision, replay, refusal)
+    ]
 
     assert [(finding.check, finding.detail, finding.remedy) for finding in wrong(folder, url)] == [
         (
@@ -284,6 +288,7 @@ def test_proofs_and_documents_of_the_ledger(tmp_path: Path, url: str | None) -> 
             "files", f"entry 5 of the ledger, entry 6 of the ledger: There is no replay of the digest {replay} here.",
             places[2],
         ),
+        ("files", f"entry 7 of the ledger: There is no decision of the digest {refusal} here.", places[3]),
     ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from seatrial.server.storage.finding import Finding, Level
 MODEL, GOLDEN, PROOF, DECISION, REPLAY, DOCUMENT = (
     "model file", "golden file", "proof", "decision", "replay", "document",
 )  # fmt: skip
-DOCUMENTS = {"promote": DECISION, "rollback": REPLAY}
+DOCUMENTS = {"promote": DECISION, "refuse": DECISION, "rollback": REPLAY}
 """What an action rests on."""
 MENDED = "The next start mends those of bundled models."
 REMEDIES = {MODEL: MENDED, GOLDEN: MENDED, PROOF: "Or prove it again: `seatrial trial prove --submit`."}
