@@ -49,9 +49,12 @@ class Watched:
         return (ready, answer.status_code, answer.json()["model_id"]) == (200, 200, "geoclimate:1")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """One server for all; with small limits, so that a loop ends soon."""
+    """One server for all here, with small limits, so that a loop ends soon.
+
+    While it runs, its folder is where this process puts what is temporary: no test of another kind may start meanwhile.
+    """
     folder = tmp_path_factory.mktemp("watched")
     settings = Settings(data_dir=folder / "data", max_model_bytes=MAX_MODEL_BYTES)
     prepare(settings)
