@@ -265,7 +265,8 @@ assert "process_resident_memory_bytes" in view["metrics"]
 
 
 def test_a_scrape_of_any_worker_has_the_sums(tmp_path: Path) -> None:
-    """With the supervisor's folder in the environment, workers that come and go add up."""
+    """With the supervisor's folder in the environment, workers that come and go add up, also while one more begins."""
+    tmp_path.joinpath("counter_1.db").touch()
     environment = os.environ | {MULTIPROCESS: str(tmp_path)}
     seen = [
         subprocess.run(
