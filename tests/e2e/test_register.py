@@ -12,7 +12,8 @@ from tests.fakes.onnx_models import answers, linear, softmax
 from tests.live import PYTHON, ServerProcess, environment, until
 
 from seatrial.server.app import prepare
-from seatrial.server.registry.ledger import Note, faults
+from seatrial.server.core.chain import faults
+from seatrial.server.registry.ledger import Note
 from seatrial.server.registry.lifecycle import promote
 from seatrial.server.registry.model import Stage
 from seatrial.server.settings import Settings

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from threading import RLock
 
+from seatrial.server.core.chain import Head
 from seatrial.server.core.clock import timestamp
 from seatrial.server.core.errors import TooManyVersions, UnknownModel
-from seatrial.server.registry.ledger import Entry, Head, Move, Note, following
+from seatrial.server.registry.ledger import Entry, Move, Note, following
 from seatrial.server.registry.model import ModelVersion, parse_model_id
 from seatrial.server.registry.ports import Decide, MakeVersion
 

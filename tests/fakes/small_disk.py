@@ -17,8 +17,9 @@ import pytest
 from tests.fakes.models import a_manifest, a_version
 
 from seatrial.server.app import prepare
+from seatrial.server.core.chain import faults
 from seatrial.server.core.errors import StorageUnavailable
-from seatrial.server.registry.ledger import Note, faults
+from seatrial.server.registry.ledger import Note
 from seatrial.server.registry.lifecycle import promote
 from seatrial.server.registry.model import Stage
 from seatrial.server.settings import Settings

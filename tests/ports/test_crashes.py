@@ -12,7 +12,8 @@ import pytest
 from tests.fakes import crashing
 from tests.fakes.models import a_manifest, a_version, digest_of
 
-from seatrial.server.registry.ledger import Note, faults, misplaced
+from seatrial.server.core.chain import faults
+from seatrial.server.registry.ledger import Note, misplaced
 from seatrial.server.registry.lifecycle import promote, roll_back
 from seatrial.server.registry.model import Stage
 from seatrial.server.storage import schema

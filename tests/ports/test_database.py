@@ -18,13 +18,14 @@ from sqlalchemy.exc import DBAPIError
 from tests.fakes.models import a_manifest, a_version, digest_of, echo_golden
 from tests.fakes.postgres import Postgres
 
+from seatrial.server.core.chain import faults
 from seatrial.server.core.errors import ModelUnusable, StorageUnavailable
-from seatrial.server.registry.ledger import Move, Note, faults
+from seatrial.server.registry.ledger import Move, Note
 from seatrial.server.registry.model import Stage
 from seatrial.server.storage import schema
 from seatrial.server.storage.artifacts import ContentStore
 from seatrial.server.storage.bundled import Bundled
-from seatrial.server.storage.database import metadata, open_database
+from seatrial.server.storage.database import open_database
 from seatrial.server.storage.opening import (
     named_files,
     open_registry,
@@ -35,6 +36,7 @@ from seatrial.server.storage.opening import (
     upgrade_database,
 )
 from seatrial.server.storage.registry import SqlRegistry
+from seatrial.server.storage.tables import metadata
 
 NOTE = Note("local:someone", "because")
 WRITERS, WRITES = 25, 4

@@ -21,7 +21,7 @@ from seatrial.server.registry.ledger import Note
 from seatrial.server.registry.lifecycle import promote, refuse, roll_back
 from seatrial.server.registry.model import Stage
 from seatrial.server.storage import schema
-from seatrial.server.storage.admin_token import admin_token
+from seatrial.server.storage.secrets import ADMIN_TOKEN, own_secret
 from seatrial.server.storage.artifacts import OWNER, STAGING, ContentStore
 from seatrial.server.storage.bundled import Bundled
 from seatrial.server.storage.database import open_database, open_read_only, sqlite_url
@@ -45,7 +45,7 @@ def url(request: pytest.FixtureRequest) -> str | None:
 
 def deploy(folder: Path, url: str | None = None) -> None:
     """A data directory as a start leaves it, with one model."""
-    admin_token(folder)
+    own_secret(folder, ADMIN_TOKEN)
     store = ContentStore(folder / "artifacts")
     if url:
         upgrade_database(url, folder)
@@ -206,7 +206,7 @@ def test_a_token_that_is_none(tmp_path: Path, content: bytes, told: str) -> None
     token.write_bytes(content)
     (found,) = wrong(tmp_path / "data")
     with pytest.raises(ValueError, match=f"{told}. Delete it, and the next start makes a new one"):
-        admin_token(tmp_path / "data")
+        own_secret(tmp_path / "data", ADMIN_TOKEN)
 
     assert (found.check, f"{told}: no server starts with it." in found.detail) == ("admin token", True)
     assert found.remedy == f"Delete it, and the next start makes a new one: rm {token}"

@@ -13,9 +13,10 @@ from tests.fakes.models import a_manifest, a_version
 from tests.fakes.postgres import Postgres
 from tests.live import until
 
+from seatrial.server.core.chain import faults
 from seatrial.server.core.clock import monotonic
 from seatrial.server.core.errors import StorageFull, StorageUnavailable
-from seatrial.server.registry.ledger import Note, faults
+from seatrial.server.registry.ledger import Note
 from seatrial.server.registry.mirror import LOST, WELL, Mirror
 from seatrial.server.registry.model import Stage
 from seatrial.server.storage import schema

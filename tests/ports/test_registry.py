@@ -9,9 +9,10 @@ from sqlalchemy import Engine
 from tests.fakes.models import a_manifest, a_version
 from tests.fakes.registry import MemoryRegistry
 
+from seatrial.server.core.chain import Head, faults
 from seatrial.server.core.errors import StageConflict, TooManyVersions, UnknownModel
 from seatrial.server.registry import lifecycle
-from seatrial.server.registry.ledger import Entry, Head, Note, faults
+from seatrial.server.registry.ledger import Entry, Note
 from seatrial.server.registry.model import Stage
 from seatrial.server.registry.ports import Ledger
 from seatrial.server.storage.registry import SqlRegistry

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from ssl import SSLEOFError
 from typing import Any
@@ -66,6 +67,12 @@ class Client:
     def post(self, path: str, query: Mapping[str, str], body: Body | None = None) -> Any:  # noqa: ANN401 - JSON
         """What the server answers; raises `NotDone`."""
         return read_answer(*self._exchange("POST", f"{path}?{urlencode(query)}", body), self.url)
+
+    def delete(self, path: str) -> None:
+        """Let something end; raises `NotDone`."""
+        status, content = self._exchange("DELETE", path, None)
+        if status != HTTPStatus.NO_CONTENT:
+            read_answer(status, content, self.url)
 
     def _exchange(self, method: str, path: str, body: Body | None) -> tuple[int, bytes]:
         """Status and body of an answer. No redirect is followed: the key is for this server."""

@@ -12,6 +12,7 @@ from seatrial.cli.place import Place
 from seatrial.cli.terminal import FAILED, UNAVAILABLE, USAGE_ERROR, explain, stop
 from seatrial.contracts.manifest import manifest_as_dict
 from seatrial.grading.toml import WrongFile
+from seatrial.server.core.chain import faults
 from seatrial.server.core.errors import (
     ModelRefused,
     StageConflict,
@@ -21,7 +22,7 @@ from seatrial.server.core.errors import (
     UnsupportedMediaType,
 )
 from seatrial.server.registry import lifecycle
-from seatrial.server.registry.ledger import Note, entry_as_dict, faults, misplaced
+from seatrial.server.registry.ledger import Note, entry_as_dict, misplaced
 from seatrial.server.registry.model import ModelVersion, Stage, parse_model_id
 from seatrial.server.settings import Settings, load_settings
 
@@ -140,7 +141,12 @@ def _whole(version: ModelVersion) -> Document:
 
 def _note(reason: str) -> Note:
     """Who it is, and why."""
-    return Note(f"local:{_user()}", reason)
+    return Note(operator(), reason)
+
+
+def operator() -> str:
+    """What the ledger and the audit call whoever runs a command here."""
+    return f"local:{_user()}"
 
 
 def _user() -> str:

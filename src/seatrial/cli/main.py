@@ -6,7 +6,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import seatrial
-from seatrial.cli import database, doctor, models, trial
+from seatrial.cli import audit, database, doctor, keys, models, trial, users
 from seatrial.cli.add import add
 from seatrial.cli.terminal import explain
 
@@ -25,6 +25,9 @@ app.add_typer(trial.app, name="trial")
 models.models.command()(add)
 app.add_typer(models.models, name="models")
 app.add_typer(database.db, name="db")
+app.add_typer(users.users, name="users")
+app.add_typer(keys.keys, name="keys")
+app.command()(audit.audit)
 app.command()(doctor.doctor)
 
 
@@ -64,6 +67,20 @@ def serve(  # noqa: PLR0913, PLR0917 - one option a setting
     max_model_bytes: Annotated[int | None, typer.Option(help="Largest model file. [default: 1073741824]")] = None,
     max_versions: Annotated[int | None, typer.Option(help="Most versions of a name. [default: 100]")] = None,
     request_timeout: Annotated[float | None, typer.Option(help="Seconds a request may take. [default: 30]")] = None,
+    rate_limit: Annotated[
+        str | None, typer.Option(help="Calls of a key or account; empty: any number. [default: 6000/minute]")
+    ] = None,
+    anonymous_rate_limit: Annotated[
+        str | None,
+        typer.Option(help="Calls of an address without credentials. [default: any on loopback, else 600/minute]"),
+    ] = None,
+    registration: Annotated[
+        str | None, typer.Option(help="Whether people may open accounts: open, closed. [default: open on loopback]")
+    ] = None,
+    trusted_proxies: Annotated[
+        str | None, typer.Option(help="Addresses or networks of proxies whose X-Forwarded-For is believed.")
+    ] = None,
+    cors_origins: Annotated[str | None, typer.Option(help="Origins whose pages may call this server.")] = None,
     allowed_hosts: Annotated[str | None, typer.Option(help="Host names that are answered.")] = None,
     drain_seconds: Annotated[
         float | None,
@@ -86,12 +103,10 @@ def serve(  # noqa: PLR0913, PLR0917 - one option a setting
 
 
 def _serve(flags: dict[str, Any], config: Path | None) -> None:
-    from seatrial.server.access.authenticate import require_choice
     from seatrial.server.settings import load_settings
 
     try:
         settings = load_settings(flags, config)
-        require_choice(settings.host, settings.anonymous_scopes)
     except (ValueError, OSError) as error:
         _refuse(explain(error))
 

@@ -1,13 +1,15 @@
 """THE composition root: the only place that names concrete classes and joins them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, closing
+import math
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import structlog
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 import seatrial
@@ -15,12 +17,18 @@ from seatrial import zoo
 from seatrial.grading import plans
 from seatrial.grading.spec import parse_slo, read_slo_text
 from seatrial.grading.toml import WrongFile
+from seatrial.server.access.audit import Deed, Origin
 from seatrial.server.access.authenticate import LOOPBACK_NAMES, Authenticator, is_loopback
+from seatrial.server.access.mirror import AccessMirror
+from seatrial.server.access.passwords import Passwords
 from seatrial.server.api import openapi, problems
+from seatrial.server.api.auth import Desk, auth_routes
+from seatrial.server.api.cors import cross_origin
 from seatrial.server.api.edge import Edge
 from seatrial.server.api.gate import gate_routes, proof_routes
-from seatrial.server.api.guard import Guard
+from seatrial.server.api.guard import Guard, require_policies
 from seatrial.server.api.journal import Journal
+from seatrial.server.api.keys import key_routes
 from seatrial.server.api.lane import Lane
 from seatrial.server.api.models import model_routes
 from seatrial.server.api.pages import page_routes
@@ -29,32 +37,45 @@ from seatrial.server.api.register import register_routes
 from seatrial.server.api.system import system_routes
 from seatrial.server.core import clock, ids
 from seatrial.server.core.cores import allowed_cores
+from seatrial.server.core.errors import StorageUnavailable
 from seatrial.server.inference.executor import Executor
 from seatrial.server.inference.pool import Pool
 from seatrial.server.inference.runtime import RuntimeLoader
+from seatrial.server.limits.address import Addresses
+from seatrial.server.limits.ports import LimitsLost
 from seatrial.server.registry.gate import Rules
 from seatrial.server.registry.mirror import Mirror, View
 from seatrial.server.registry.model import ModelVersion
 from seatrial.server.registry.ports import Artifacts, Inspector, Ledger, Registry
 from seatrial.server.runtimes import onnx
 from seatrial.server.runtimes.inspector import ProcessInspector
+from seatrial.server.services.accounts import AccountService
+from seatrial.server.services.bounded import BoundedExecutor
 from seatrial.server.services.candidates import Candidates
 from seatrial.server.services.counting import Counter
 from seatrial.server.services.follow import Follower
 from seatrial.server.services.health import Lifecycle, health, ready
+from seatrial.server.services.keys import KeyService, prepare_signing
+from seatrial.server.services.limiting import Limiter, Policy
 from seatrial.server.services.models import load_model, load_models, replay
 from seatrial.server.services.predict import Predictor
 from seatrial.server.services.promotion import Promotion
 from seatrial.server.services.register import Registrar
+from seatrial.server.services.trail import Trail
 from seatrial.server.services.trials import Trials
 from seatrial.server.settings import Settings
-from seatrial.server.storage.admin_token import admin_token
 from seatrial.server.storage.artifacts import ContentStore
 from seatrial.server.storage.bundled import read_bundled
 from seatrial.server.storage.opening import prepare_registry, reach_registry, register_bundled, sweep_files
+from seatrial.server.storage.redis import RedisLimits
 from seatrial.server.storage.registry import SqlRegistry
+from seatrial.server.storage.secrets import ADMIN_TOKEN, own_secret, secret_key
 from seatrial.server.telemetry.metrics import Metrics
 
+PASSWORDS_WAITING = 16
+"""How many passwords may wait to be hashed: about half a second of work."""
+CATCH_UP_SECONDS = 0.05
+"""How often at most the database is asked about a caller whom a worker does not know."""
 DRAIN_SECONDS = 5.0
 """How long a server that others can reach goes on after SIGTERM, so that balancers see it leave."""
 
@@ -74,9 +95,10 @@ def prepare(settings: Settings) -> None:
         StorageUnavailable: the database cannot be used as it is; the text says what to do.
         ModelUnusable: a bundled model is damaged.
     """
-    admin_token(settings.data_dir)
-    store = _store(settings)
+    own_secret(settings.data_dir, ADMIN_TOKEN)
+    store, secret = _store(settings), secret_key(settings.data_dir, settings.secret_key)
     with closing(prepare_registry(settings.database_url, settings.data_dir)) as registry:
+        prepare_signing(registry.keys, secret, clock.wall())
         register_bundled(registry, store, read_bundled(zoo.folders()))
         sweep_files(registry, store)
 
@@ -106,20 +128,20 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
         load: in the place of ONNX Runtime.
         inspector: in the place of the one that inspects files within the usual limits.
     """
-    log = structlog.get_logger("seatrial")
-    store = _store(settings)
+    log, store = structlog.get_logger("seatrial"), _store(settings)
     artifacts = artifacts if artifacts is not None else store
     database = reach_registry(settings.database_url, settings.data_dir)
     counter = Counter(ids.secret_id(), clock.wall)
-    follower = None if ledger else _follow(database, counter, log)
+    metrics = Metrics(seatrial.__version__, clock.monotonic, _later)
+    access = Access(settings, database, metrics, log)
+    guard = access.guard
+    follower = None if ledger else _follow(database, counter, access.follow, log)
     ledger = ledger or database
     registry: Registry = follower.mirror if follower else ledger
     look = follower.look if follower else _nothing
     pool = Pool()
     executor = Executor(max(1, allowed_cores() // settings.workers))
     predictor = Predictor(pool, executor, registry)
-    metrics = Metrics(seatrial.__version__, clock.monotonic, _later)
-    guard = _guard(settings)
     registrar = Registrar(ledger, store, inspector or ProcessInspector(), settings.max_versions, look)
     lifecycle = Lifecycle(clock.monotonic, clock.monotonic(), on_stop=registrar.stop)
 
@@ -139,6 +161,7 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
             await follower.start(serve)
         else:
             serve(View(registry.versions()))
+            access.follow()
         models = sorted(pool.snapshot.by_id)
         on_start(lifecycle, models)
         log.info("serving", url=url, models=models)
@@ -149,6 +172,7 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
         executor.close()
         if follower:
             await follower.stop()
+        await access.close()
         await asyncio.to_thread(database.close)
         log.info("stopped")
 
@@ -169,11 +193,10 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
     routers = (
         predict_routes(guard, predictor, clock.monotonic),
         model_routes(guard, registry, artifacts, pool, trials.proofs_if_told),
-        register_routes(
-            guard, registrar, pool, settings.max_model_bytes, clock.monotonic, partial(_log_registered, log)
-        ),
+        register_routes(guard, registrar, pool, settings.max_model_bytes, clock.monotonic, access.note_registered),
         proof_routes(guard, trials, clock.monotonic),
-        gate_routes(guard, _promotion(ledger, database, store, rules, load), serving, look),
+        gate_routes(guard, _promotion(ledger, database, store, rules, load), serving, look, access.trail.note),
+        *access.routers(),
         system_routes(
             guard,
             seatrial.__version__,
@@ -183,18 +206,138 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
         ),
         page_routes(),
     )
+    _complete(app, routers)
+    edge = Edge(
+        app,
+        Lane(guard, predictor, metrics, clock.monotonic, counter.note),
+        guard,
+        lifecycle,
+        Journal(metrics, log, clock.monotonic, counter.note),
+        clock.monotonic,
+    )
+    return cross_origin(edge, settings.cors_origins)
+
+
+def _complete(app: FastAPI, routers: Sequence[APIRouter]) -> None:
     for router in routers:
         app.include_router(router)
     problems.install(app)
-    lane = Lane(guard, predictor, metrics, clock.monotonic, counter.note)
-    journal = Journal(metrics, log, clock.monotonic, counter.note)
-    return Edge(app, lane, guard, lifecycle, journal, clock.monotonic)
+    require_policies(app.routes)
 
 
-def _follow(database: SqlRegistry, counter: Counter, log: structlog.typing.FilteringBoundLogger) -> Follower:
+class Access:
+    """Who may do what, and how much: accounts, keys, limits and the audit of one worker, joined."""
+
+    def __init__(
+        self, settings: Settings, database: SqlRegistry, metrics: Metrics, log: structlog.typing.FilteringBoundLogger
+    ) -> None:
+        loopback = is_loopback(settings.host)
+        self.trail = Trail(database.audit, partial(_log_deed, log))
+        self._known = AccessMirror(database.keys, clock.wall)
+        self._registration = settings.registration == "open" if settings.registration else loopback
+        self._shared = RedisLimits(settings.redis_url.get_secret_value()) if settings.redis_url else None
+        self._tasks: set[asyncio.Task[None]] = set()
+        near = settings.anonymous_rate_limit if "anonymous_rate_limit" in settings.model_fields_set else None
+        policy = Policy(settings.rate_limit, settings.anonymous_rate_limit, near, settings.workers)
+        self._limiter = Limiter(
+            policy, clock.monotonic, self._shared, self._soon, self._note_exceeded, metrics.limits_lost
+        )
+        token = own_secret(settings.data_dir, ADMIN_TOKEN)
+        self.guard = Guard(
+            Authenticator(token, self._known, clock.wall, settings.anonymous_scopes, listener_is_loopback=loopback),
+            self._limiter,
+            Addresses(settings.trusted_proxies),
+            _hosts(settings),
+            settings.max_body_bytes,
+            settings.request_timeout,
+            self._catch_up,
+        )
+        threads = max(1, allowed_cores() // 2 // settings.workers)
+        self._threads = BoundedExecutor(
+            "Too many passwords are being checked at this moment.", threads, PASSWORDS_WAITING
+        )
+        self._accounts = AccountService(
+            database.accounts,
+            database.keys,
+            Passwords(),
+            secret_key(settings.data_dir, settings.secret_key),
+            clock.wall,
+            self._known.refresh,
+        )
+        self._keys = KeyService(database.keys, database.keys, clock.wall, self._known.refresh)
+        self._caught_up = -math.inf
+
+    def routers(self) -> tuple[APIRouter, ...]:
+        """The routes of accounts and keys."""
+        desk = Desk(
+            self.guard, self._limiter, self._accounts, self._threads, self._known, self._registration,
+            clock.monotonic, self.trail.note,
+        )  # fmt: skip
+        return auth_routes(desk), key_routes(self.guard, self._keys, clock.monotonic)
+
+    def follow(self) -> None:
+        """See what others have changed, and write what is to be written; called in a thread, by one at a time."""
+        self._known.refresh()
+        self._known.write_used()
+        self.trail.flush()
+
+    def note_registered(self, version: ModelVersion, who: str, origin: Origin) -> None:
+        """A version came in."""
+        self.trail.note(Deed("model_registered", who, f"{version.model_id} {version.manifest.digest}", origin))
+
+    async def close(self) -> None:
+        """Write what is left, and hang up."""
+        self._threads.close()
+        with suppress(StorageUnavailable):
+            await asyncio.to_thread(self.trail.flush)
+        if self._shared:
+            await self._shared.close()
+
+    async def _catch_up(self) -> None:
+        """Somebody came whom this worker does not know: perhaps another one has let them in just now."""
+        now = clock.monotonic()
+        if now - self._caught_up < CATCH_UP_SECONDS:
+            return
+        self._caught_up = now
+        with suppress(StorageUnavailable):
+            await asyncio.to_thread(self._known.refresh)
+
+    def _note_exceeded(self, name: str) -> None:
+        self.trail.note(Deed("rate_limit_exceeded", name, outcome="failure"))
+
+    def _soon(self, call: Coroutine[Any, Any, None]) -> None:
+        """Tell the shared store something that nobody waits for; its leases end by themselves."""
+
+        async def tell() -> None:
+            with suppress(LimitsLost):
+                await call
+
+        task = asyncio.get_running_loop().create_task(tell())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _hosts(settings: Settings) -> frozenset[str] | None:
+    if settings.allowed_hosts is not None:
+        return frozenset(name.lower() for name in settings.allowed_hosts)
+    return LOOPBACK_NAMES | {settings.host} if is_loopback(settings.host) else None
+
+
+def _log_deed(log: structlog.typing.FilteringBoundLogger, deed: Deed) -> None:
+    told = {"who": deed.who, "subject": deed.subject, "outcome": deed.outcome}
+    log.info(deed.event, **told, address=deed.origin.address, request_id=deed.origin.request_id)
+
+
+def _follow(
+    database: SqlRegistry, counter: Counter, also: Callable[[], None], log: structlog.typing.FilteringBoundLogger
+) -> Follower:
     """Of what `prepare` has made: a worker that comes back while the database is gone waits for it."""
     mirror = Mirror(database, clock.monotonic, lambda: database.evidence.open_trials(clock.wall()))
-    write = partial(counter.flush, database.evidence)
+
+    def write(trials: Collection[str]) -> None:
+        also()
+        counter.flush(database.evidence, trials)
+
     return Follower(mirror, partial(_log_database, log), clock.monotonic, write)
 
 
@@ -255,26 +398,8 @@ def _log_database(log: structlog.typing.FilteringBoundLogger, event: str, detail
     level(event, detail=detail)
 
 
-def _log_registered(
-    log: structlog.typing.FilteringBoundLogger, version: ModelVersion, who: str, request_id: str
-) -> None:
-    log.info("model_registered", model=version.model_id, digest=version.manifest.digest, who=who, request_id=request_id)
-
-
 def _later(seconds: float, call: Callable[[], None]) -> None:
     asyncio.get_running_loop().call_later(seconds, call)
-
-
-def _guard(settings: Settings) -> Guard:
-    loopback = is_loopback(settings.host)
-    hosts: frozenset[str] | None = None
-    if settings.allowed_hosts is not None:
-        hosts = frozenset(name.lower() for name in settings.allowed_hosts)
-    elif loopback:
-        hosts = LOOPBACK_NAMES | {settings.host}
-    token = admin_token(settings.data_dir)
-    authenticator = Authenticator(token, settings.anonymous_scopes, listener_is_loopback=loopback)
-    return Guard(authenticator, hosts, settings.max_body_bytes, settings.request_timeout)
 
 
 def _log_model(log: structlog.typing.FilteringBoundLogger, event: str, model_id: str, detail: str) -> None:

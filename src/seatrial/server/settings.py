@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -14,8 +14,11 @@ from pydantic_settings import (
 )
 
 from seatrial.contracts.gate import GateMode
+from seatrial.server.limits.address import Network, parse_networks
+from seatrial.server.limits.rate import Rate, parse_rate
 
 CONFIG_FILE = Path("seatrial.toml")
+SECRET_BYTES, SECRET_SIGNS = 32, 8
 
 
 def _split(value: object) -> object:
@@ -29,6 +32,30 @@ def _absolute(path: Path) -> Path:
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 AnonymousScopes = Annotated[tuple[Literal["predict", "read"], ...], NoDecode, BeforeValidator(_split)]
+
+
+def _rate(value: object) -> object:
+    """A rate as it is written; the empty text is none."""
+    return (parse_rate(value) if value.strip() else None) if isinstance(value, str) else value
+
+
+def _networks(value: object) -> object:
+    """Addresses and networks."""
+    parts = _split(value)
+    return parse_networks(map(str, parts)) if isinstance(parts, list) else value
+
+
+def _long_enough(secret: SecretStr) -> SecretStr:
+    """A secret that nobody guesses; what stands in examples is none."""
+    text = secret.get_secret_value()
+    if len(text.encode()) < SECRET_BYTES or len(set(text)) < SECRET_SIGNS:
+        raise ValueError(f"expected at least {SECRET_BYTES} random bytes; `openssl rand -hex 32` makes some")
+    return secret
+
+
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
+MaybeRate = Annotated[Rate | None, NoDecode, BeforeValidator(_rate)]
+Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
 Directory = Annotated[Path, AfterValidator(_absolute)]
 
 
@@ -46,10 +73,19 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         default=None, description="postgresql://... for several machines. Default: SQLite in the data directory."
     )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="redis://... for limits that several workers share. Default: each enforces its part of them.",
+    )
+    secret_key: Secret | None = Field(
+        default=None,
+        description="Encrypts signing keys: at least 32 random bytes. Default: made once in the data directory; set it "
+        "where that is not shared.",
+    )
     anonymous_scopes: AnonymousScopes | None = Field(
         default=None,
         description="Scopes of callers without credentials, anywhere. Default: predict,read for loopback callers only; "
-        "off loopback there is none, and it must be set.",
+        "elsewhere nothing.",
     )
     default_models: Names = Field(
         default=("digits", "geoclimate"),
@@ -61,6 +97,20 @@ class Settings(BaseSettings):
     request_timeout: float = Field(
         default=30.0, gt=0, allow_inf_nan=False, description="Seconds a request may take; beyond them 504."
     )
+    rate_limit: MaybeRate = Field(
+        default=Rate(6000, 60), description="Calls of a key or account, such as 6000/minute; empty: no limit."
+    )
+    anonymous_rate_limit: MaybeRate = Field(
+        default=Rate(600, 60),
+        description="Calls of an address without credentials. Default: none on loopback, else 600/minute.",
+    )
+    registration: Literal["open", "closed"] | None = Field(
+        default=None, description="Whether people may open accounts. Default: open on loopback, else closed."
+    )
+    trusted_proxies: Networks = Field(
+        default=(), description="Addresses or networks of proxies whose X-Forwarded-For is believed."
+    )
+    cors_origins: Names = Field(default=(), description="Origins whose pages may call this server.")
     allowed_hosts: Names | None = Field(
         default=None, description="Host names that are answered. Default: loopback names on loopback, else any."
     )

@@ -116,17 +116,6 @@ def test_a_wrong_configuration_is_explained(tmp_path: Path, arguments: list[str]
     assert run("serve", *arguments) == (CONFIGURATION_ERROR, f"{message}\n")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "models.example", ""])  # noqa: S104 - nothing is bound
-def test_where_others_can_reach_it_somebody_must_choose(tmp_path: Path, host: str) -> None:
-    """What callers without credentials hold; nothing is made before that, and the message says what to set."""
-    code, output = run("serve", "--host", host, "--port", "0", "--data-dir", str(tmp_path / "data"))
-
-    assert code == CONFIGURATION_ERROR
-    assert output.startswith(f"seatrial: SEATRIAL_HOST is {host!r}, which other machines can reach: ")
-    assert "SEATRIAL_ANONYMOUS_SCOPES= seatrial serve" in output
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_all_that_is_wrong_is_explained_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings of the environment and flags, a line each."""
     monkeypatch.setenv("SEATRIAL_WORKERS", "many")

@@ -6,10 +6,14 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+from seatrial.server.access import keys
+from seatrial.server.access.mirror import AccessMirror
 from seatrial.server.access.principal import ADMIN, EVERYONE, NOBODY, Principal, Scope
+from seatrial.server.core.clock import Wall
 from seatrial.server.core.errors import Forbidden, Unauthenticated
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+KEY_PREFIX = keys.PREFIX.encode()
 _FORWARDING = (b"forwarded", b"via", b"x-real-ip")
 _host_and_port = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]\s/@]+)(?::[0-9]{1,5})?").fullmatch
 
@@ -19,20 +23,28 @@ class Authenticator:
 
     Args:
         admin_token: the operator's bearer token.
+        known: accounts and keys.
+        clock: Unix time.
         anonymous_scopes: what callers without credentials hold anywhere; `None` means `predict` and `read` where the
             listener, the peer and the Host header are loopback and nothing was forwarded, and nothing elsewhere.
         listener_is_loopback: whether the server listens on a loopback address.
     """
 
     def __init__(
-        self, admin_token: str, anonymous_scopes: Iterable[Scope] | None, *, listener_is_loopback: bool
+        self,
+        admin_token: str,
+        known: AccessMirror,
+        clock: Wall,
+        anonymous_scopes: Iterable[Scope] | None,
+        *,
+        listener_is_loopback: bool,
     ) -> None:
         if not admin_token:
             raise ValueError("an empty token would let everybody in")
         self._admin_token = admin_token.encode()
-        self._anonymous = (
-            None if anonymous_scopes is None else Principal("anonymous", frozenset(anonymous_scopes), anonymous=True)
-        )
+        self._known = known
+        self._clock = clock
+        self._anonymous = None if anonymous_scopes is None else Principal("anonymous", frozenset(anonymous_scopes))
         self._listener_is_loopback = listener_is_loopback
 
     def principal(self, headers: dict[bytes, bytes], peer: str | None) -> Principal:
@@ -42,41 +54,51 @@ class Authenticator:
             return self._bearer(credentials)
         if self._anonymous is not None:
             return self._anonymous
-        if not self._listener_is_loopback or not is_loopback(peer) or forwarded(headers):
+        if not self.is_near(headers, peer):
             return NOBODY
         return EVERYONE if host_name(headers.get(b"host", b"")) in LOOPBACK_NAMES else NOBODY
+
+    def is_near(self, headers: dict[bytes, bytes], peer: str | None) -> bool:
+        """Whether the caller is on this machine, and the server for it only."""
+        return self._listener_is_loopback and is_loopback(peer) and not forwarded(headers)
+
+    def now(self) -> float:
+        """Unix time, as it is held against what ends."""
+        return self._clock()
 
     def _bearer(self, credentials: bytes) -> Principal:
         kind, _, token = credentials.partition(b" ")
         if kind.lower() != b"bearer":
             raise Unauthenticated("The Authorization header takes 'Bearer <token>', nothing else.")
-        if hmac.compare_digest(token.strip(), self._admin_token):
+        token = token.strip()
+        if token.startswith(KEY_PREFIX):
+            return self._key(token.decode("latin-1"))
+        if hmac.compare_digest(token, self._admin_token):
             return ADMIN
-        raise Unauthenticated("The token is not valid.")
+        text = token.decode("latin-1")
+        caller = self._known.view.of_token(text, self._clock())
+        if caller is None:
+            raise Unauthenticated("The token is not valid, or not any more.", perhaps_new=text.count(".") == 2)  # noqa: PLR2004 - of a JWT
+        return caller
 
-
-def require_choice(host: str, anonymous_scopes: Iterable[Scope] | None) -> None:
-    """Where others can reach the server, somebody must have said what callers without credentials hold.
-
-    Raises:
-        ValueError: nobody has; the text says what to set.
-    """
-    if anonymous_scopes is None and not is_loopback(host):
-        raise ValueError(
-            f"SEATRIAL_HOST is {host!r}, which other machines can reach: say what callers without credentials may do.\n"
-            "Set SEATRIAL_ANONYMOUS_SCOPES (or --anonymous-scopes) to predict, to read, to predict,read, "
-            "or to nothing at all, which gives them nothing: SEATRIAL_ANONYMOUS_SCOPES= seatrial serve"
-        )
+    def _key(self, key: str) -> Principal:
+        if not keys.well_formed(key):
+            raise Unauthenticated("The API key is not whole: its checksum does not fit. Was it copied completely?")
+        caller, why_not = self._known.view.of_key(keys.digest(key), self._clock())
+        if caller is None:
+            raise Unauthenticated(why_not, perhaps_new=True)
+        self._known.note_used(caller.subject)
+        return caller
 
 
 def require(principal: Principal, scope: Scope) -> None:
     """Raise `Unauthenticated` or `Forbidden` unless the caller holds the scope."""
     if scope in principal.scopes:
         return
-    if principal.anonymous:
+    if principal.kind == "anonymous":
         raise Unauthenticated(
-            f"This needs the scope '{scope}'. Send 'Authorization: Bearer <token>'; the operator's token is in the file"
-            " admin.token of the server's data directory. Without credentials only loopback callers are served."
+            f"This needs the scope '{scope}'. Send 'Authorization: Bearer <access token or API key>'; see /docs for how"
+            " to get one. The operator's own is in the file admin.token of the server's data directory."
         )
     raise Forbidden(scope)
 

@@ -11,11 +11,22 @@ from seatrial.server.api.problems import problem_of, render
 from seatrial.server.core import ids
 from seatrial.server.core.clock import Monotonic
 from seatrial.server.services.health import Lifecycle
+from seatrial.server.services.limiting import RawHeaders
 
+POLICY = b"default-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 UNMATCHED = "unmatched"
 """The route label of requests that match no route: raw paths would make labels without end."""
 
-RawHeaders = list[tuple[bytes, bytes]]
+SECURE: RawHeaders = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", POLICY),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+"""What stands on every answer, an error's too: nobody guesses its type, runs, frames or keeps it."""
+HTTPS = (b"strict-transport-security", b"max-age=31536000")
+"""Behind a proxy that is trusted, and says that the caller came by TLS."""
 
 
 class Edge:
@@ -54,7 +65,9 @@ class Edge:
         started = self._clock()
         headers = dict(scope["headers"])
         request_id = ids.request_id(headers.get(b"x-request-id"))
-        common: RawHeaders = [(b"x-request-id", request_id.encode("ascii"))]
+        common: RawHeaders = [(b"x-request-id", request_id.encode("ascii")), *SECURE]
+        if self._guard.came_by_tls(headers, scope["client"]):
+            common.append(HTTPS)
         if self._lifecycle.draining:
             common.append((b"connection", b"close"))
         try:
@@ -65,7 +78,7 @@ class Edge:
                 exchange = Exchange(scope["method"], scope["path"], request_id, started)
                 await self._delegate(exchange, scope, receive, send, common)
                 return
-            body, timing = await self._lane.answer(scope, headers, receive, started)
+            body, timing = await self._lane.answer(scope, headers, receive, started, common)
         except ClientGone:
             return
         except Exception as error:  # noqa: BLE001 - the last place where an error can become an answer
@@ -88,7 +101,7 @@ class Edge:
     ) -> None:
         """Let FastAPI answer, with our headers on what it sends. HEAD is a GET whose body the server leaves out."""
         method = "GET" if exchange.method == "HEAD" else exchange.method
-        state = {**scope.get("state", {}), "request_id": exchange.request_id}
+        state = {**scope.get("state", {}), "request_id": exchange.request_id, "headers": common}
         scope = {**scope, "method": method, "state": state}
         status = 0
 
@@ -96,7 +109,10 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *common]
+                own = {name.lower() for name, _ in message["headers"]}
+                if b"etag" in own:  # a file of ours, which may be kept and asked about again
+                    own.add(b"cache-control")
+                message["headers"] = [*message["headers"], *(header for header in common if header[0] not in own)]
                 self._under_trial(scope, exchange, getattr(scope.get("route"), "path", UNMATCHED), status)
             await send(message)
 

@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from seatrial.contracts.gate import GateDecision, ProofSummary, TrialOpened
 from seatrial.contracts.problem import Fault
+from seatrial.server.access.audit import Deed
 from seatrial.server.access.authenticate import require
 from seatrial.server.access.principal import Principal
 from seatrial.server.api.body import read_body
@@ -39,7 +40,7 @@ def proof_routes(guard: Guard, trials: Trials, clock: Monotonic) -> APIRouter:
         "/models/{model_id}/trials",
         status_code=201,
         summary="Begin a trial",
-        responses=problems(400, 401, 403, 404, 409, 500, 503),
+        responses=problems(400, 401, 403, 404, 409, 429, 500, 503),
     )
     def begin_trial(model_id: str, who: Annotated[Principal, Depends(needs("proofs:write", guard))]) -> TrialOpened:
         """Begin a trial: requests with its id in `X-Seatrial-Trial` are counted, and may name a version in `dev`."""
@@ -50,7 +51,7 @@ def proof_routes(guard: Guard, trials: Trials, clock: Monotonic) -> APIRouter:
         status_code=201,
         summary="Submit a proof",
         response_model=ProofTakenView,
-        responses=problems(400, 401, 403, 404, 409, 413, 415, 422, 500, 503, 504),
+        responses=problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503, 504),
         openapi_extra={"requestBody": BODY},
     )
     async def submit_proof(
@@ -79,9 +80,16 @@ def proof_routes(guard: Guard, trials: Trials, clock: Monotonic) -> APIRouter:
 
 
 def gate_routes(
-    guard: Guard, promotion: Promotion, serving: Callable[[str], str], refresh: Callable[[], None]
+    guard: Guard,
+    promotion: Promotion,
+    serving: Callable[[str], str],
+    refresh: Callable[[], None],
+    note_deed: Callable[[Deed], None],
 ) -> APIRouter:
-    """The gate, promotion, rollback and history. `refresh` makes this worker follow what it changed."""
+    """The gate, promotion, rollback and history.
+
+    `refresh` makes this worker follow what it changed; `note_deed` hears of it.
+    """
     router = APIRouter(tags=["gate"])
 
     @router.get(
@@ -100,9 +108,10 @@ def gate_routes(
         "/models/{model_id}/promote",
         summary="Promote it",
         response_model=PromotedView,
-        responses=problems(400, 401, 403, 404, 409, 422, 500, 503),
+        responses=problems(400, 401, 403, 404, 409, 422, 429, 500, 503),
     )
     def promote(
+        request: Request,
         model_id: str,
         new_stage: NewStage,
         who: Annotated[Principal, Depends(needs("models:promote", guard))],
@@ -118,20 +127,25 @@ def gate_routes(
         note = Note(who.name, reason)
         done = promotion.promote(model_id, Stage(new_stage), note, override=override, serving=serving(model_id))
         refresh()
+        note_deed(Deed("model_promoted", who.name, f"{model_id} -> {new_stage}", guard.origin(request)))
         return {"model_id": model_id, "stage": new_stage, "changes": _changes(done.entries), "gate": done.decision}
 
     @router.post(
         "/models/{model_name}/rollback",
         summary="Roll back",
         response_model=RolledBackView,
-        responses=problems(400, 401, 403, 404, 409, 422, 500, 503),
+        responses=problems(400, 401, 403, 404, 409, 422, 429, 500, 503),
     )
     def roll_back(
-        model_name: str, who: Annotated[Principal, Depends(needs("models:promote", guard))], reason: Reason = ""
+        request: Request,
+        model_name: str,
+        who: Annotated[Principal, Depends(needs("models:promote", guard))],
+        reason: Reason = "",
     ) -> Any:  # noqa: ANN401 - the same
         """Return to the version that was in production before, once it has given its known answers again."""
         done = promotion.roll_back(model_name, Note(who.name, reason))
         refresh()
+        note_deed(Deed("model_rolled_back", who.name, done.model_id, guard.origin(request)))
         return {"model_id": done.model_id, "changes": _changes(done.entries), "replayed": done.replayed}
 
     @router.get(

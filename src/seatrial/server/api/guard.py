@@ -2,15 +2,27 @@
 
 import math
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
+from starlette.routing import BaseRoute
 
+from seatrial.server.access.audit import Origin
 from seatrial.server.access.authenticate import Authenticator, host_name, require
-from seatrial.server.access.principal import Principal, Scope
-from seatrial.server.core.errors import BodyTooLarge, InvalidHeader, UnknownHost, UnsupportedMediaType
+from seatrial.server.access.principal import NOBODY, Principal, Scope
+from seatrial.server.core.errors import (
+    BodyTooLarge,
+    InvalidHeader,
+    Unauthenticated,
+    UnknownHost,
+    UnsupportedMediaType,
+)
+from seatrial.server.limits.address import Addresses, network_of
+from seatrial.server.services.limiting import Admission, Limiter, RawHeaders
 
 Headers = dict[bytes, bytes]
 
@@ -21,12 +33,19 @@ _JSON = (b"application/json", b"application/json; charset=utf-8", b"application/
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What is asked of every request; lives as long as the server. `allowed_hosts` of `None` allows any."""
+    """What is asked of every request; lives as long as the server.
+
+    `allowed_hosts` of `None` allows any. `catch_up` lets this worker see keys and accounts that are newer than its
+    copy.
+    """
 
     authenticator: Authenticator
+    limiter: Limiter
+    addresses: Addresses
     allowed_hosts: frozenset[str] | None
     max_body_bytes: int
     request_timeout: float
+    catch_up: Callable[[], Awaitable[None]]
 
     def check_host(self, headers: Headers, path: str) -> None:
         """Raise `UnknownHost` for a host that is not served; health is asked for by address, so it is exempt."""
@@ -42,11 +61,54 @@ class Guard:
             if names.count(name) > 1:
                 raise InvalidHeader(f"The header '{name.decode()}' came more than once.")
 
-    def authorize(self, headers: Headers, peer: str | None, scope: Scope) -> Principal:
-        """The caller; raises `Unauthenticated` or `Forbidden` unless they hold the scope."""
-        principal = self.authenticator.principal(headers, peer)
-        require(principal, scope)
-        return principal
+    async def identify(self, headers: Headers, peer: str | None) -> Principal:
+        """The caller; raises `Unauthenticated` where credentials came that are not valid."""
+        try:
+            return self.authenticator.principal(headers, peer)
+        except Unauthenticated as error:
+            if not error.perhaps_new:
+                raise
+        await self.catch_up()
+        return self.authenticator.principal(headers, peer)
+
+    async def admit(
+        self, headers: Headers, peer: str | None, scope: Scope, say: RawHeaders
+    ) -> tuple[Principal, Admission]:
+        """The caller, and a call of theirs to be ended; what is left of their rate is added to the answer's headers.
+
+        Raises:
+            Unauthenticated, Forbidden: they do not hold the scope.
+            LimitExceeded: they may not call now.
+        """
+        caller = await self.identify(headers, peer)
+        require(caller, scope)
+        return caller, await self._count(caller, headers, peer, say)
+
+    async def _count(self, caller: Principal, headers: Headers, peer: str | None, say: RawHeaders) -> Admission:
+        if caller.kind != "anonymous":
+            return await self.limiter.admit(caller, "", near=False, say=say)
+        network = network_of(self.addresses.caller(peer, headers))
+        return await self.limiter.admit(caller, network, near=self.authenticator.is_near(headers, peer), say=say)
+
+    async def admit_anybody(self, request: Request) -> None:
+        """Count a call that needs no credentials, whoever makes it; raises `LimitExceeded`."""
+        headers = dict(request.scope["headers"])
+        (await self._count(NOBODY, headers, _peer(request), request.state.headers)).end()
+
+    def came_by_tls(self, headers: Headers, client: tuple[str, int] | None) -> bool:
+        """Whether a proxy that is trusted says so."""
+        if headers.get(b"x-forwarded-proto", b"").strip().lower() != b"https":
+            return False
+        return client is not None and self.addresses.is_trusted(client[0])
+
+    def network(self, request: Request) -> str:
+        """What counts as one caller, of those without credentials."""
+        return network_of(self.addresses.caller(_peer(request), dict(request.scope["headers"])))
+
+    def origin(self, request: Request) -> Origin:
+        """From where a request came, for the audit."""
+        address = self.addresses.caller(_peer(request), dict(request.scope["headers"]))
+        return Origin(address[:64], request.state.request_id)
 
     def check_body(self, headers: Headers) -> None:
         """Raise `UnsupportedMediaType` or `BodyTooLarge` by what the headers declare. No content type means JSON."""
@@ -87,14 +149,78 @@ def _is_json(content_type: bytes) -> bool:
     return media_type == b"application/json" and all(charset in {b"utf-8", b"utf8"} for charset in charsets)
 
 
-_bearer = HTTPBearer(auto_error=False, description="An access token. Loopback callers need none to predict and read.")
+def _peer(request: Request) -> str | None:
+    client = request.scope["client"]
+    return client[0] if client else None
 
 
-def needs(scope: Scope, guard: Guard) -> Callable[..., Awaitable[Principal]]:
-    """A dependency that lets only callers with this scope through, and gives who they are."""
+_bearer = HTTPBearer(
+    auto_error=False, description="An access token or an API key. Loopback callers need none to predict and read."
+)
+POLICIES: dict[object, str] = {}
+"""What each check of this module asks for: a route without one of them has no policy, and is not served."""
+
+
+def needs(scope: Scope, guard: Guard, *, limited: bool | None = None) -> Callable[..., AsyncIterator[Principal]]:
+    """A dependency that lets only callers with this scope through, and gives who they are.
+
+    Their calls are counted where they change something, or `limited` says so.
+    """
+    counted = scope != "read" if limited is None else limited
+
+    async def check(request: Request, _: object = Depends(_bearer)) -> AsyncIterator[Principal]:
+        headers = dict(request.scope["headers"])
+        if not counted:
+            caller = await guard.identify(headers, _peer(request))
+            require(caller, scope)
+            yield caller
+            return
+        caller, admission = await guard.admit(headers, _peer(request), scope, request.state.headers)
+        try:
+            yield caller
+        finally:
+            admission.end()
+
+    POLICIES[check] = scope
+    return check
+
+
+def needs_caller(guard: Guard) -> Callable[..., Awaitable[Principal]]:
+    """A dependency that lets callers with credentials through, whatever these allow, and gives who they are."""
 
     async def check(request: Request, _: object = Depends(_bearer)) -> Principal:
-        peer = request.scope["client"]
-        return guard.authorize(dict(request.scope["headers"]), peer[0] if peer else None, scope)
+        headers = dict(request.scope["headers"])
+        caller = await guard.identify(headers, _peer(request))
+        if caller.kind == "anonymous":
+            raise Unauthenticated("This needs credentials: send 'Authorization: Bearer <access token>'.")
+        (await guard._count(caller, headers, _peer(request), request.state.headers)).end()  # noqa: SLF001 - of this module
+        return caller
 
+    POLICIES[check] = "own"
     return check
+
+
+def require_policies(routes: Iterable[BaseRoute]) -> None:
+    """Raise `TypeError` for a route that does not say who may call it."""
+    for route in routes:
+        if isinstance(route, APIRoute) and policy_of(route) is None:
+            raise TypeError(f"{route.path} has no policy: let it depend on `needs`, `needs_caller` or `open_to_all`")
+
+
+def policy_of(route: APIRoute) -> str | None:
+    """Which scope a route asks for, `own` or `none`; nothing where it does not say."""
+    found = [POLICIES[call] for call in _calls(route.dependant) if call in POLICIES]
+    return found[0] if found else None
+
+
+def _calls(dependant: Dependant) -> Iterator[object]:
+    for inner in dependant.dependencies:
+        yield inner.call
+        yield from _calls(inner)
+
+
+async def open_to_all() -> None:
+    """A dependency of routes that anybody may call."""
+
+
+POLICIES[open_to_all] = "none"

@@ -17,6 +17,7 @@ from seatrial.server.core.observe import Observer
 from seatrial.server.inference.deadline import Deadline
 from seatrial.server.inference.model import InferResult
 from seatrial.server.inference.types import InferRequest
+from seatrial.server.services.limiting import RawHeaders
 from seatrial.server.services.predict import Predictor
 from seatrial.server.wire.native import Decoder, encode
 
@@ -51,18 +52,24 @@ class Lane:
         """Whether this request is the lane's."""
         return scope["path"] in self._routes and scope["method"] == "POST"
 
-    async def answer(self, scope: Scope, headers: Headers, receive: Receive, started: float) -> Answer:
-        """Answer one request.
+    async def answer(self, scope: Scope, headers: Headers, receive: Receive, started: float, say: RawHeaders) -> Answer:
+        """Answer one request; what is to be said of its limits is added to the headers.
 
         Raises:
             SeatrialError: the request is refused, or fails.
             ClientGone: nobody is there to be answered.
         """
-        clock, guard = self._clock, self._guard
-        path: str = scope["path"]
-        batch, decoder, predict = self._routes[path]
+        guard, path = self._guard, scope["path"]
         client = scope["client"]
-        guard.authorize(headers, client[0] if client else None, "predict")
+        _, admission = await guard.admit(headers, client[0] if client else None, "predict", say)
+        try:
+            return await self._answer(path, headers, receive, started)
+        finally:
+            admission.end()
+
+    async def _answer(self, path: str, headers: Headers, receive: Receive, started: float) -> Answer:
+        clock, guard = self._clock, self._guard
+        batch, decoder, predict = self._routes[path]
         guard.check_body(headers)
         deadline = Deadline(guard.timeout(headers), started, clock)
         authorized = clock()

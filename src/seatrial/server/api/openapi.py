@@ -18,6 +18,7 @@ _TEXTS = {
     413: "The body is larger than the limit.",
     415: "The body is not of the type that is read, or is compressed.",
     422: "The input is not acceptable; `errors` says what and where.",
+    429: "The caller has used up their limit; `Retry-After` says when one more call is allowed.",
     500: "The server or the model failed; the log has the request id.",
     503: "Not now: not ready (`reasons` says why), too much to do, or without its database; the detail says which.",
     504: "The deadline passed; the detail names the phase.",
@@ -28,6 +29,7 @@ TAGS = [
     {"name": "predict", "description": "Ask a model."},
     {"name": "models", "description": "What is served."},
     {"name": "gate", "description": "Prove a version, promote it, roll back."},
+    {"name": "access", "description": "Accounts, and keys for programs."},
     {"name": "operate", "description": "Is it well, and what does it do?"},
 ]
 

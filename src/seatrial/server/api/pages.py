@@ -2,16 +2,20 @@
 
 from pathlib import Path
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from seatrial.server.api.guard import open_to_all
+
 STATIC = Path(__file__).parent / "static"
 ASSETS = "/docs/assets"
+ANYBODY = [Depends(open_to_all)]
 
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self';"
-    " connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    "default-src 'none'; object-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
+    " font-src 'self'; connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'self';"
+    " frame-ancestors 'none'"
 )
 
 _PAGE = """<!doctype html>
@@ -51,12 +55,12 @@ def page_routes() -> APIRouter:
     router = APIRouter(include_in_schema=False)
     headers = {"Content-Security-Policy": _POLICY}
 
-    @router.get("/docs")
+    @router.get("/docs", dependencies=ANYBODY)
     async def docs() -> HTMLResponse:
         """Try the API in the browser (Swagger UI)."""
         return HTMLResponse(_SWAGGER, headers=headers)
 
-    @router.get("/redoc")
+    @router.get("/redoc", dependencies=ANYBODY)
     async def redoc() -> HTMLResponse:
         """Read about the API (Redoc)."""
         return HTMLResponse(_REDOC, headers=headers)

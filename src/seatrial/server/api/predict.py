@@ -10,6 +10,7 @@ from fastapi import APIRouter, Body, Depends, Request, Response
 from fastapi.routing import APIRoute
 
 from seatrial.contracts.record import TRIAL_HEADER
+from seatrial.server.access.authenticate import require
 from seatrial.server.api.body import read_body
 from seatrial.server.api.guard import Guard, needs
 from seatrial.server.api.openapi import BATCH_EXAMPLES, PREDICT_EXAMPLES, problems
@@ -20,7 +21,7 @@ from seatrial.server.inference.types import InferRequest
 from seatrial.server.services.predict import Predictor
 from seatrial.server.wire import native, strict_json
 
-PROBLEMS = problems(400, 401, 403, 404, 409, 413, 415, 422, 500, 504)
+PROBLEMS = problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 504)
 
 
 class _StrictRequest(Request):
@@ -42,7 +43,7 @@ def predict_routes(guard: Guard, predictor: Predictor, clock: Monotonic) -> APIR
             async def guarded(request: Request) -> Response:
                 headers = dict(request.scope["headers"])
                 client = request.scope["client"]
-                guard.authorize(headers, client[0] if client else None, "predict")
+                require(await guard.identify(headers, client[0] if client else None), "predict")
                 guard.check_body(headers)
                 request.state.deadline = Deadline(guard.timeout(headers), clock(), clock)
                 body = await read_body(request.receive, guard.max_body_bytes, request.state.deadline)

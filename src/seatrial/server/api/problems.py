@@ -23,7 +23,12 @@ KINDS: dict[type[Exception], tuple[str, str, int]] = {
     errors.ModelRefused: ("model-refused", "The model cannot be registered", 422),
     errors.InvalidInput: ("invalid-input", "The input is not acceptable", 422),
     errors.Unauthenticated: ("unauthenticated", "Credentials are needed", 401),
+    errors.AccountNeeded: ("account-needed", "An account is needed", 403),
     errors.Forbidden: ("forbidden", "A scope is missing", 403),
+    errors.RegistrationClosed: ("registration-closed", "Nobody can register here", 403),
+    errors.UnknownKey: ("unknown-key", "There is no such key", 404),
+    errors.LimitExceeded: ("limit-exceeded", "Too many calls", 429),
+    errors.BadRequest: ("bad-request", "The request cannot be read", 400),
     errors.UnknownModel: ("unknown-model", "There is no such model", 404),
     errors.ModelNotLoaded: ("model-not-loaded", "The model is not being served", 409),
     errors.StageConflict: ("stage-conflict", "It cannot go there from where it stands", 409),
@@ -91,7 +96,7 @@ def _headers(error: Exception) -> Headers:
             headers.update(error.accepted)
         case errors.DeadlineExceeded(phase="receive"):
             headers["Connection"] = "close"
-        case errors.Busy():
+        case errors.LimitExceeded() | errors.Busy():
             headers["Retry-After"] = str(error.seconds)
         case errors.NotReady():
             headers["Retry-After"] = "1"

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import StringConstraints
 
 from seatrial.contracts.manifest import NAME_PATTERN
+from seatrial.server.access.audit import Origin
 from seatrial.server.access.principal import Principal
 from seatrial.server.api.body import ClientGone
 from seatrial.server.api.guard import Guard, needs
@@ -22,8 +23,8 @@ from seatrial.server.registry.model import ModelVersion
 from seatrial.server.services.models import describe_model
 from seatrial.server.services.register import Registrar, read_wish
 
-Registered = Callable[[ModelVersion, str, str], None]
-"""Hears of a new version: it, who brought it, and the id of the request."""
+Registered = Callable[[ModelVersion, str, Origin], None]
+"""Hears of a new version: it, who brought it, and from where."""
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 _FILE = {"type": "string", "format": "binary"}
@@ -57,7 +58,7 @@ def register_routes(
         status_code=201,
         response_model=ModelView,
         response_description="The new version; `Location` says where it is.",
-        responses=problems(400, 401, 403, 409, 413, 415, 422, 500, 503, 504, 507),
+        responses=problems(400, 401, 403, 409, 413, 415, 422, 429, 500, 503, 504, 507),
         openapi_extra={"requestBody": BODY},
     )
     async def register(
@@ -84,7 +85,7 @@ def register_routes(
             texts = sink.texts.get("manifest"), sink.texts.get("golden")
             wish = await asyncio.to_thread(read_wish, name, note, *texts)
             version = await registrar.register_in_turn(draft, wish)
-        told(version, principal.name, request.state.request_id)
+        told(version, principal.name, guard.origin(request))
         response.headers["Location"] = f"/models/{version.model_id}"
         return describe_model(View([version]), pool, version.model_id)
 

@@ -7,7 +7,7 @@ import orjson
 from fastapi import APIRouter, Depends, Header, Response
 from fastapi.responses import RedirectResponse
 
-from seatrial.server.api.guard import Guard, needs
+from seatrial.server.api.guard import Guard, needs, open_to_all
 from seatrial.server.api.negotiate import prefers
 from seatrial.server.api.openapi import problems
 from seatrial.server.api.schemas import HealthView, LiveView, MetricsView, ReadyView, RootView
@@ -15,6 +15,7 @@ from seatrial.server.api.schemas import HealthView, LiveView, MetricsView, Ready
 Report = Callable[[], dict[str, Any]]
 Accept = Annotated[str, Header(include_in_schema=False)]
 
+ANYBODY = [Depends(open_to_all)]
 LINKS = {
     "docs": "/docs",
     "redoc": "/redoc",
@@ -46,6 +47,7 @@ def system_routes(guard: Guard, version: str, metrics: MetricsSource, health: Re
         summary="What this is",
         response_model=RootView,
         responses={307: {"description": "A browser is sent to the documentation."}, **problems(400, 500)},
+        dependencies=ANYBODY,
     )
     async def root(response: Response, accept: Accept = "*/*") -> Any:  # noqa: ANN401 - a redirect, or what the model says
         """Name, version and links; a browser is sent to `/docs`."""
@@ -54,17 +56,23 @@ def system_routes(guard: Guard, version: str, metrics: MetricsSource, health: Re
         response.headers["Vary"] = "Accept"
         return {"name": "seatrial", "version": version, "links": LINKS}
 
-    @router.get("/health", summary="Healthy?", response_model=HealthView, responses=problems(500, 503))
+    @router.get(
+        "/health", summary="Healthy?", response_model=HealthView, responses=problems(500, 503), dependencies=ANYBODY
+    )
     async def read_health() -> dict[str, Any]:
         """The state of the whole: 200 while predictions work."""
         return health()
 
-    @router.get("/health/ready", summary="Ready?", response_model=ReadyView, responses=problems(500, 503))
+    @router.get(
+        "/health/ready", summary="Ready?", response_model=ReadyView, responses=problems(500, 503), dependencies=ANYBODY
+    )
     async def read_ready() -> dict[str, Any]:
         """200 only when every production model is loaded, warmed and verified; 503 names what is not."""
         return ready()
 
-    @router.get("/health/live", summary="Alive?", response_model=LiveView, responses=problems(500))
+    @router.get(
+        "/health/live", summary="Alive?", response_model=LiveView, responses=problems(500), dependencies=ANYBODY
+    )
     async def live() -> dict[str, str]:
         """200 unless only a restart helps."""
         return {"status": "alive"}

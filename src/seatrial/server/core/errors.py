@@ -9,7 +9,12 @@ SeatrialError
 |   +-- ModelRefused         a file, or what came with it, cannot be registered
 +-- Unauthenticated          no or bad credentials
 +-- Forbidden                a scope is missing
+|   +-- AccountNeeded        a person is asked for, and a key came
++-- RegistrationClosed       nobody opens an account here but the operator
 +-- UnknownModel             no model of this name and version
++-- UnknownAccount           no account of this address
++-- UnknownKey               no API key of this id, or somebody else's
++-- LimitExceeded            more than this caller may do for now
 +-- ModelNotLoaded           the model exists, but is not being served
 +-- StageConflict            the version stands where it cannot be moved from as asked
 +-- TrialConflict            no trial can be begun, or it led to a proof already
@@ -28,6 +33,7 @@ SeatrialError
 +-- ModelUnusable            a model cannot be loaded, or fails its golden answers
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 from seatrial.contracts.gate import GateCheck, GateDecision
@@ -72,7 +78,11 @@ class ModelRefused(InvalidInput):
 
 
 class Unauthenticated(SeatrialError):
-    """There are no credentials, or they are not valid."""
+    """There are no credentials, or they are not valid. `perhaps_new`: or this worker has not heard of them yet."""
+
+    def __init__(self, detail: str, *, perhaps_new: bool = False) -> None:
+        super().__init__(detail)
+        self.perhaps_new = perhaps_new
 
 
 class Forbidden(SeatrialError):
@@ -83,8 +93,39 @@ class Forbidden(SeatrialError):
         self.scope = scope
 
 
+class AccountNeeded(Forbidden):
+    """The caller may call, but is no person."""
+
+    def __init__(self) -> None:
+        SeatrialError.__init__(self, "This is for people: send the access token of a login, not an API key.")
+        self.scope = "account"
+
+
+class RegistrationClosed(SeatrialError):
+    """Accounts are opened by the operator only."""
+
+    def __init__(self) -> None:
+        super().__init__("Accounts are opened by the operator here: `seatrial users create`.")
+
+
 class UnknownModel(SeatrialError):
     """No model has this name or version."""
+
+
+class UnknownAccount(SeatrialError):
+    """Nobody has this address."""
+
+
+class UnknownKey(SeatrialError):
+    """No API key has this id, or it is another's."""
+
+
+class LimitExceeded(SeatrialError):
+    """The caller has used up what they may do; one call more is allowed in `seconds`."""
+
+    def __init__(self, what: str, seconds: float) -> None:
+        self.seconds = max(1, math.ceil(seconds))
+        super().__init__(f"{what} Try again in {self.seconds} s.")
 
 
 class ModelNotLoaded(SeatrialError):

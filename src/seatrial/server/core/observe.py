@@ -14,3 +14,6 @@ class Observer(Protocol):
 
     def refused(self, reason: str) -> None:
         """A request was refused; `reason` is the slug of the problem."""
+
+    def limits_lost(self, action: str) -> None:
+        """The store of limits could not be asked; `action` is what was done: `counted here`, or `refused`."""

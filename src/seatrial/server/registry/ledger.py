@@ -1,17 +1,13 @@
 """The ledger: every change of what serves, in order, each entry bound to the one before by its digest."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import orjson
-
-from seatrial.contracts.digest import digest_of
+from seatrial.server.core.chain import Head, seal
 from seatrial.server.registry.model import Stage
 
 Action = Literal["register", "promote", "refuse", "rollback", "archive"]
-NOTHING = "sha256:" + "0" * 64
-"""What the first entry follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +55,6 @@ class Entry:
     digest: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The last entry, as kept apart from the ledger: what was cut off its end is missed."""
-
-    number: int = 0
-    digest: str = NOTHING
-
-    @classmethod
-    def at(cls, entry: Entry) -> "Head":
-        """The head of a ledger whose last entry this is."""
-        return cls(entry.number, entry.digest)
-
-
 def following(head: Head, name: str, move: Move, note: Note, at: str) -> Entry:
     """The entry of a move that follows the head, with its digest."""
     entry = Entry(
@@ -112,13 +95,6 @@ def entry_as_dict(entry: Entry) -> dict[str, Any]:
     return {**change_as_dict(entry), "previous": entry.previous, "digest": entry.digest}
 
 
-def seal(entry: Entry) -> str:
-    """The digest of everything in an entry but its digest."""
-    content = asdict(entry)
-    del content["digest"]
-    return digest_of(orjson.dumps(content))
-
-
 def misplaced(entries: Iterable[Entry], stages: Mapping[str, Stage]) -> Iterator[str]:
     """Which versions, by their ids, stand elsewhere than the ledger says: somebody moved them beside it."""
     last = {f"{entry.name}:{entry.version}": entry.after for entry in entries}
@@ -126,18 +102,3 @@ def misplaced(entries: Iterable[Entry], stages: Mapping[str, Stage]) -> Iterator
         stands, said = stages.get(model_id), last.get(model_id)
         if stands != said:
             yield f"{model_id} is in {stands or 'no stage'}, and the ledger says {said or 'nothing of it'}"
-
-
-def faults(entries: Iterable[Entry], head: Head) -> Iterator[str]:
-    """What was edited, dropped or put in since it was written; nothing where the ledger is whole."""
-    last = Head()
-    for entry in entries:
-        if entry.number != last.number + 1:
-            yield f"entry {entry.number} follows entry {last.number}: something between is missing"
-        elif entry.previous != last.digest:
-            yield f"entry {entry.number} was not written after the entry {last.number} that is there"
-        if seal(entry) != entry.digest:
-            yield f"entry {entry.number} was edited"
-        last = Head.at(entry)
-    if last != head:
-        yield f"the ledger ends with entry {last.number}, which is not the last one that was written ({head.number})"

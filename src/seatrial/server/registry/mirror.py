@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
+from seatrial.server.core.chain import Head
 from seatrial.server.core.clock import Monotonic
 from seatrial.server.core.errors import StorageUnavailable, UnknownModel
 from seatrial.server.registry.evidence import Trial
-from seatrial.server.registry.ledger import Head
 from seatrial.server.registry.model import ModelVersion, parse_model_id
 from seatrial.server.registry.ports import Ledger
 

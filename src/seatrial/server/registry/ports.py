@@ -5,9 +5,10 @@ from contextlib import AbstractContextManager
 from typing import BinaryIO, Protocol
 
 from seatrial.contracts.golden import Golden
+from seatrial.server.core.chain import Head
 from seatrial.server.registry.candidate import Candidate, Inspected
 from seatrial.server.registry.evidence import Submitted, Tally, Trial
-from seatrial.server.registry.ledger import Entry, Head, Move, Note
+from seatrial.server.registry.ledger import Entry, Move, Note
 from seatrial.server.registry.lifecycle import Stages
 from seatrial.server.registry.model import ModelVersion
 

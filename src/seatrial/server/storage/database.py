@@ -7,30 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    Boolean,
-    CheckConstraint,
-    Column,
-    Connection,
-    Engine,
-    Float,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    create_engine,
-    event,
-    make_url,
-    text,
-)
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool
 
 from seatrial.server.core.errors import StorageUnavailable
-from seatrial.server.registry.model import Stage
 from seatrial.server.storage.faults import meaning
 
 EXPECTED = "SEATRIAL_DATABASE_URL: expected sqlite:///path or postgresql://user@host/name."
@@ -48,94 +30,6 @@ POSTGRES = {
 """A server that has gone without a word is noticed in seconds: nothing here takes longer."""
 FILE = "seatrial.db"
 DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
-
-metadata = MetaData()
-_in_production = text(f"stage = '{Stage.PRODUCTION}'")
-versions = Table(
-    "versions",
-    metadata,
-    Column("name", String(64), primary_key=True),
-    Column("version", Integer, primary_key=True, autoincrement=False),
-    Column("stage", String(16), nullable=False),
-    Column("digest", String(71), nullable=False),
-    Column("golden", String(71), nullable=False),
-    Column("manifest", Text, nullable=False),
-    Column("registered_at", String(32), nullable=False),
-    Column("reason", Text, nullable=False),
-    CheckConstraint(f"stage IN ({', '.join(repr(str(stage)) for stage in Stage)})", name="known_stage"),
-    Index(
-        "one_production", "name", unique=True, sqlite_where=_in_production, postgresql_where=_in_production
-    ),
-)  # fmt: skip
-"""Every version, with its manifest as JSON. The index keeps a second one of a name out of production."""
-ledger = Table(
-    "ledger",
-    metadata,
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("name", String(64), nullable=False, index=True),
-    Column("version", Integer, nullable=False),
-    Column("action", String(16), nullable=False),
-    Column("before", String(16)),
-    Column("after", String(16), nullable=False),
-    Column("at", String(32), nullable=False),
-    Column("who", Text, nullable=False),
-    Column("why", Text, nullable=False),
-    Column("proof", String(71), nullable=False),
-    Column("gate", String(16), nullable=False),
-    Column("previous", String(71), nullable=False, unique=True),
-    Column("digest", String(71), nullable=False, unique=True),
-)
-"""Every change, never changed itself: triggers of the migration see to that."""
-head = Table(
-    "head",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("number", Integer, nullable=False),
-    Column("digest", String(71), nullable=False),
-    CheckConstraint("id = 1", name="one_head"),
-)
-"""The last entry of the ledger: one row, which every writer locks first."""
-trials = Table(
-    "trials",
-    metadata,
-    Column("trial_id", String(32), primary_key=True),
-    Column("name", String(64), nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("opened", Float(53), nullable=False),
-    Column("expires", Float(53), nullable=False),
-    Column("who", Text, nullable=False),
-    Column("closed", Boolean, nullable=False),
-)
-"""Trials that were begun. Times are Unix time in seconds."""
-tallies = Table(
-    "tallies",
-    metadata,
-    Column("trial_id", String(32), primary_key=True),
-    Column("worker", String(32), primary_key=True),
-    Column("phase", String(16), primary_key=True),
-    Column("endpoint", String(128), primary_key=True),
-    Column("model_id", String(80), primary_key=True),
-    Column("requests", Integer, nullable=False),
-    Column("errors", Integer, nullable=False),
-    Column("histogram", Text, nullable=False),
-    Column("first", Float(53), nullable=False),
-    Column("last", Float(53), nullable=False),
-)
-"""What each worker has counted under a trial so far."""
-proofs = Table(
-    "proofs",
-    metadata,
-    Column("digest", String(71), primary_key=True),
-    Column("name", String(64), nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("need", String(80), nullable=False),
-    Column("trial_id", String(32), nullable=False, unique=True),
-    Column("submitted", Float(53), nullable=False),
-    Column("who", Text, nullable=False),
-    Column("counted", Text, nullable=False),
-    Index("ix_proofs_version", "name", "version"),
-)
-"""Proofs that agreed with what was counted; their files lie under their digests. One a trial."""
 
 
 def sqlite_url(data_dir: Path) -> str:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from sqlalchemy import Engine, make_url, text
 
+from seatrial.server.core.chain import Head, faults
 from seatrial.server.core.errors import StorageUnavailable
-from seatrial.server.registry.ledger import Entry, Head, faults, misplaced
+from seatrial.server.registry.ledger import Entry, misplaced
 from seatrial.server.registry.model import ModelVersion, Stage
-from seatrial.server.storage import admin_token, schema
+from seatrial.server.storage import schema, secrets
 from seatrial.server.storage.artifacts import ContentStore
 from seatrial.server.storage.database import open_read_only, reading, sqlite_url
 from seatrial.server.storage.finding import LISTED, Finding, Level, shown, word
@@ -49,7 +50,7 @@ def examine(url: str | None, data_dir: Path) -> Iterator[Finding]:
     path = Path(make_url(url or sqlite_url(data_dir)).database or "") if engine.dialect.name == "sqlite" else None
     try:
         yield from permission_findings(data_dir, path)
-        yield from _token(data_dir / admin_token.NAME)
+        yield from _token(data_dir / secrets.ADMIN_TOKEN)
         usage = shutil.disk_usage(data_dir)
         yield disk_space(usage.total, usage.free)
         yield from _database(engine, path, ContentStore(data_dir / "artifacts"))
@@ -60,7 +61,7 @@ def examine(url: str | None, data_dir: Path) -> Iterator[Finding]:
 def _token(path: Path) -> Iterator[Finding]:
     remedy = f"Delete it, and the next start makes a new one: rm {word(path)}"
     try:
-        admin_token.read_token(path)
+        secrets.read_secret(path)
     except FileNotFoundError:
         yield Finding("admin token", Level.INFORMATION, "There is none yet: the next start makes one.")
     except OSError as error:

@@ -11,8 +11,9 @@ from sqlalchemy.exc import IntegrityError
 from seatrial.server.core.errors import TrialConflict
 from seatrial.server.registry.evidence import KEPT_SECONDS, MOST_OPEN_TRIALS, Submitted, Tally, Trial
 from seatrial.server.registry.model import parse_model_id
-from seatrial.server.storage import database
-from seatrial.server.storage.database import proofs, reading, tallies, trials, writing
+from seatrial.server.storage import tables
+from seatrial.server.storage.database import reading, writing
+from seatrial.server.storage.tables import proofs, tallies, trials
 
 
 class SqlEvidence:
@@ -24,7 +25,7 @@ class SqlEvidence:
     def open_trial(self, trial: Trial) -> None:
         """See `EvidenceStore.open_trial`."""
         with writing(self._engine) as connection:
-            connection.execute(select(database.head.c.number).with_for_update())
+            connection.execute(select(tables.head.c.number).with_for_update())
             still = (~trials.c.closed) & (trials.c.expires > trial.opened)
             found = connection.execute(
                 select(trials.c.trial_id, trials.c.who).where(still).order_by(trials.c.opened)

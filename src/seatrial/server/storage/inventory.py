@@ -12,8 +12,9 @@ from seatrial.server.core.errors import ModelUnusable
 from seatrial.server.registry.ledger import Entry
 from seatrial.server.registry.model import ModelVersion
 from seatrial.server.storage.artifacts import OWNER, SAFE_SECONDS, ContentStore, is_registry, read_golden
-from seatrial.server.storage.database import proofs, reading
+from seatrial.server.storage.database import reading
 from seatrial.server.storage.finding import Finding, Level
+from seatrial.server.storage.tables import proofs
 
 MODEL, GOLDEN, PROOF, DECISION, REPLAY, DOCUMENT = (
     "model file", "golden file", "proof", "decision", "replay", "document",

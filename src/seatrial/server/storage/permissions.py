@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from seatrial.server.storage import admin_token
 from seatrial.server.storage.finding import LISTED, Finding, Level, shown, word
+from seatrial.server.storage.secrets import ADMIN_TOKEN, SECRET_KEY
 
 FOLDER, WRITTEN, READ = 0o700, 0o600, 0o400
 """What a server needs of a folder, of the database, and of all other files."""
@@ -27,7 +27,8 @@ def permission_findings(data_dir: Path, database: Path | None) -> Iterator[Findi
     """
     copies = sorted(database.parent.glob(f"{database.name}.*.bak")) if database else []
     secrets = {data_dir: FOLDER}
-    secrets |= dict.fromkeys([data_dir / admin_token.NAME, *([database, *copies] if database else [])], WRITTEN)
+    own = (data_dir / ADMIN_TOKEN, data_dir / SECRET_KEY)
+    secrets |= dict.fromkeys([*own, *([database, *copies] if database else [])], WRITTEN)
     yield from open_to_others({path: (path.stat(), mode) for path, mode in secrets.items() if path.exists()}) or [
         Finding("permissions", Level.OK, f"{shown(data_dir)} is for its owner only.")
     ]

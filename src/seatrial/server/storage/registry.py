@@ -9,14 +9,19 @@ from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from seatrial.contracts.manifest import Manifest, manifest_as_dict, parse_manifest
+from seatrial.server.core.chain import NOTHING, Head
 from seatrial.server.core.clock import timestamp
 from seatrial.server.core.errors import TooManyVersions, UnknownModel
-from seatrial.server.registry.ledger import NOTHING, Entry, Head, Move, Note, following
+from seatrial.server.registry.ledger import Entry, Move, Note, following
 from seatrial.server.registry.model import ModelVersion, Stage, parse_model_id
 from seatrial.server.registry.ports import Decide, MakeVersion
-from seatrial.server.storage import database
-from seatrial.server.storage.database import ledger, reading, versions, writing
+from seatrial.server.storage import tables
+from seatrial.server.storage.accounts import SqlAccounts
+from seatrial.server.storage.audit import SqlAudit
+from seatrial.server.storage.database import reading, writing
 from seatrial.server.storage.evidence import SqlEvidence
+from seatrial.server.storage.keys import SqlKeys
+from seatrial.server.storage.tables import ledger, versions
 
 _FIELDS = tuple(column for column in ledger.columns)
 
@@ -31,6 +36,21 @@ class SqlRegistry:
     def evidence(self) -> SqlEvidence:
         """Trials and proofs, in the same database."""
         return SqlEvidence(self._engine)
+
+    @property
+    def accounts(self) -> SqlAccounts:
+        """Accounts and their sessions, in the same database."""
+        return SqlAccounts(self._engine)
+
+    @property
+    def keys(self) -> SqlKeys:
+        """API keys and signing keys, in the same database."""
+        return SqlKeys(self._engine)
+
+    @property
+    def audit(self) -> SqlAudit:
+        """The audit, in the same database."""
+        return SqlAudit(self._engine)
 
     def close(self) -> None:
         """Hang up; a later call connects anew."""
@@ -119,7 +139,7 @@ class SqlRegistry:
 
 def _locked_head(connection: Connection) -> Head:
     """The head, held until the transaction ends; SQLite has taken its lock already."""
-    row = connection.execute(select(database.head.c.number, database.head.c.digest).with_for_update()).one()
+    row = connection.execute(select(tables.head.c.number, tables.head.c.digest).with_for_update()).one()
     return Head(row.number, row.digest)
 
 
@@ -140,7 +160,7 @@ def _keep(connection: Connection, head: Head, version: ModelVersion, note: Note)
 
 
 def _head(connection: Connection) -> Head:
-    row = connection.execute(select(database.head.c.number, database.head.c.digest)).one()
+    row = connection.execute(select(tables.head.c.number, tables.head.c.digest)).one()
     return Head(row.number, row.digest)
 
 
@@ -149,7 +169,7 @@ def _write(connection: Connection, entries: Sequence[Entry]) -> None:
         return
     connection.execute(insert(ledger), [_values(entry) for entry in entries])
     last = Head.at(entries[-1])
-    connection.execute(update(database.head).values(number=last.number, digest=last.digest))
+    connection.execute(update(tables.head).values(number=last.number, digest=last.digest))
 
 
 def _values(entry: Entry) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from seatrial.server.storage.faults import meaning
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 NONE = "none"
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every schema that there was, the oldest first: the steps in `migrations/versions`."""
 LOCK = 7325
 """The advisory lock of PostgreSQL under which one at a time changes the schema."""

@@ -81,6 +81,12 @@ class Metrics:
             registry=own,
         )
         self._refusals = Counter("seatrial_refusals", "Requests refused, by reason.", ["reason"], registry=own)
+        self._lost = Counter(
+            "seatrial_limits_lost",
+            "Calls that the shared store of limits could not be asked about, by what was done.",
+            ["action"],
+            registry=own,
+        )
         self._registry = self._visible(own, version)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
@@ -111,6 +117,10 @@ class Metrics:
     def refused(self, reason: str) -> None:
         """See `Observer.refused`."""
         self._refusals.labels(reason).inc()
+
+    def limits_lost(self, action: str) -> None:
+        """See `Observer.limits_lost`."""
+        self._lost.labels(action).inc()
 
     def serving(self, snapshot: Snapshot) -> None:
         """Show the models of this snapshot, with digest and stage, as `seatrial_model_info`."""

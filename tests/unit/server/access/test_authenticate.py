@@ -10,7 +10,6 @@ from seatrial.server.access.authenticate import (
     host_name,
     is_loopback,
     require,
-    require_choice,
 )
 from seatrial.server.access.principal import ADMIN, ALL_SCOPES, EVERYONE, NOBODY, Principal, Scope
 from seatrial.server.core.errors import Forbidden, Unauthenticated
@@ -20,7 +19,9 @@ HEADERS = {b"host": b"localhost:8000"}
 
 
 def an_authenticator(scopes: tuple[Scope, ...] | None = None, *, loopback: bool = True) -> Authenticator:
-    return Authenticator(ADMIN_TOKEN, scopes, listener_is_loopback=loopback)
+    return Authenticator(
+        ADMIN_TOKEN, AccessMirror(Nothing(), lambda: 0.0), lambda: 0.0, scopes, listener_is_loopback=loopback
+    )
 
 
 @pytest.mark.parametrize(
@@ -192,21 +193,6 @@ def test_loopback_addresses(address: str | None, *, own: bool) -> None:
 def test_forwarding_headers(headers: dict[bytes, bytes], *, was: bool) -> None:
     """`Forwarded`, `Via` and every `X-Forwarded-*` say that a proxy passed the request on."""
     assert forwarded(headers) is was
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "models.example", ""])  # noqa: S104 - nothing is bound
-@pytest.mark.parametrize("scopes", [(), ("predict",), ("predict", "read")])
-def test_off_loopback_the_scopes_of_strangers_are_chosen(host: str, scopes: tuple[Scope, ...]) -> None:
-    """Even to none; where nobody has chosen, what to set is said."""
-    require_choice(host, scopes)
-    with pytest.raises(ValueError, match="Set SEATRIAL_ANONYMOUS_SCOPES"):
-        require_choice(host, None)
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.53", "localhost", "::1"])
-def test_on_loopback_there_is_nothing_to_choose(host: str) -> None:
-    """The first start needs no setting."""
-    require_choice(host, None)
 
 
 def test_principals_are_values() -> None:

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from seatrial.server.registry.ledger import NOTHING, Entry, Head, Move, Note, faults, following
+from seatrial.server.core.chain import NOTHING, Head, faults
+from seatrial.server.registry.ledger import Entry, Move, Note, following
 from seatrial.server.registry.model import Stage
 
 

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from seatrial.server.core.chain import Head
 from seatrial.server.core.errors import StageConflict, UnknownModel
-from seatrial.server.registry.ledger import Entry, Head, Move, Note, following
+from seatrial.server.registry.ledger import Entry, Move, Note, following
 from seatrial.server.registry.lifecycle import NEXT, archive, before_in_production, promote, roll_back
 from seatrial.server.registry.model import Stage
 

@@ -7,8 +7,9 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.models import a_manifest, a_version
 from tests.fakes.registry import MemoryRegistry
 
+from seatrial.server.core.chain import Head
 from seatrial.server.core.errors import StorageUnavailable, UnknownModel
-from seatrial.server.registry.ledger import Head, Note
+from seatrial.server.registry.ledger import Note
 from seatrial.server.registry.mirror import LOST, OLD_SECONDS, WELL, Mirror
 from seatrial.server.registry.model import ModelVersion
 from seatrial.server.registry.ports import Registry

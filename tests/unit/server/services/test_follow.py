@@ -5,8 +5,9 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.models import a_manifest, a_version
 from tests.fakes.registry import MemoryRegistry
 
+from seatrial.server.core.chain import Head
 from seatrial.server.core.errors import StorageUnavailable
-from seatrial.server.registry.ledger import Head, Note
+from seatrial.server.registry.ledger import Note
 from seatrial.server.registry.mirror import WELL, Mirror
 from seatrial.server.registry.ports import Registry
 from seatrial.server.services.follow import RETRY_SECONDS, Follower

@@ -9,12 +9,13 @@ from tests.fakes.models import a_manifest, a_version
 from tests.fakes.registry import MemoryRegistry
 
 from seatrial.contracts.gate import decision_adapter
+from seatrial.server.core.chain import faults
 from seatrial.server.core.errors import GateRefused, ModelUnusable, StageConflict, UnknownModel
 from seatrial.server.inference.golden import Replay
 from seatrial.server.registry import lifecycle
 from seatrial.server.registry.evidence import Submitted
 from seatrial.server.registry.gate import Evidence, Rules
-from seatrial.server.registry.ledger import Entry, Note, faults, misplaced
+from seatrial.server.registry.ledger import Entry, Note, misplaced
 from seatrial.server.registry.model import ModelVersion, Stage
 from seatrial.server.registry.ports import Decide
 from seatrial.server.services.promotion import Promotion

@@ -6,7 +6,8 @@ import pytest
 from tests.fakes.models import a_manifest, a_version
 from tests.fakes.registry import MemoryRegistry
 
-from seatrial.server.registry.ledger import Head, Note
+from seatrial.server.core.chain import Head
+from seatrial.server.registry.ledger import Note
 from seatrial.server.registry.lifecycle import archive
 from seatrial.server.registry.model import Stage
 from seatrial.server.storage import schema

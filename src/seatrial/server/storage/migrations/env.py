@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from seatrial.server.storage.database import metadata
+from seatrial.server.storage.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"], target_metadata=metadata, transaction_per_migration=False

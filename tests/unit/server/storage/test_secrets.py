@@ -1,4 +1,4 @@
-"""The operator's token: made once, whole, for its owner only."""
+"""What a data directory keeps secret: made once, whole, for its owner only."""
 
 import os
 import stat
@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from seatrial.server.storage.admin_token import NAME, _publish, admin_token
+from seatrial.server.storage.secrets import ADMIN_TOKEN, _publish, own_secret
 
 
 def mode(path: Path) -> int:
@@ -15,38 +15,38 @@ def mode(path: Path) -> int:
 
 def test_the_token_is_made_once(tmp_path: Path) -> None:
     """Later calls read the same token; there are 256 random bits in it."""
-    token = admin_token(tmp_path)
+    token = own_secret(tmp_path, ADMIN_TOKEN)
 
-    assert admin_token(tmp_path) == token
+    assert own_secret(tmp_path, ADMIN_TOKEN) == token
     assert len(token) == 43
-    assert token != admin_token(tmp_path / "other")
-    assert (tmp_path / NAME).read_text() == token + "\n"
+    assert token != own_secret(tmp_path / "other", ADMIN_TOKEN)
+    assert (tmp_path / ADMIN_TOKEN).read_text() == token + "\n"
 
 
 def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
     """The file has mode 0600 and a new folder 0700, whatever the umask."""
     before = os.umask(0)
     try:
-        admin_token(tmp_path / "made" / "here")
+        own_secret(tmp_path / "made" / "here", ADMIN_TOKEN)
     finally:
         os.umask(before)
 
-    assert mode(tmp_path / "made" / "here" / NAME) == 0o600
+    assert mode(tmp_path / "made" / "here" / ADMIN_TOKEN) == 0o600
     assert mode(tmp_path / "made" / "here") == 0o700
 
 
 def test_a_token_of_the_operator_is_kept(tmp_path: Path) -> None:
     """White space around it does not count."""
-    (tmp_path / NAME).write_text("  my-own-token\n\n")
+    (tmp_path / ADMIN_TOKEN).write_text("  my-own-token\n\n")
 
-    assert admin_token(tmp_path) == "my-own-token"
+    assert own_secret(tmp_path, ADMIN_TOKEN) == "my-own-token"
 
 
 def test_an_empty_file_is_no_token(tmp_path: Path) -> None:
     """With an empty token `Authorization: Bearer` would be the operator, so it is never in force."""
-    (tmp_path / NAME).write_text("\n")
+    (tmp_path / ADMIN_TOKEN).write_text("\n")
     try:
-        token = admin_token(tmp_path)
+        token = own_secret(tmp_path, ADMIN_TOKEN)
     except (OSError, ValueError):
         return  # refusing to start is as good as a new token
 
@@ -60,20 +60,20 @@ def test_many_makers_agree(tmp_path: Path) -> None:
 
     def make(_: int) -> str:
         together.wait()
-        return admin_token(tmp_path)
+        return own_secret(tmp_path, ADMIN_TOKEN)
 
     with ThreadPoolExecutor(makers) as pool:
         tokens = set(pool.map(make, range(makers)))
 
     assert len(tokens) == 1
-    assert [path.name for path in tmp_path.iterdir()] == [NAME]
-    assert mode(tmp_path / NAME) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == [ADMIN_TOKEN]
+    assert mode(tmp_path / ADMIN_TOKEN) == 0o600
 
 
 def test_who_comes_second_keeps_the_first_ones_token(tmp_path: Path) -> None:
     """A worker that has found no token, but is overtaken, does not replace the one that is there by then."""
     for token in ("first", "second"):
-        _publish(tmp_path / NAME, token)
+        _publish(tmp_path / ADMIN_TOKEN, token)
 
-    assert admin_token(tmp_path) == "first"
-    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    assert own_secret(tmp_path, ADMIN_TOKEN) == "first"
+    assert [path.name for path in tmp_path.iterdir()] == [ADMIN_TOKEN]

@@ -1,0 +1,121 @@
+"""What keeps accounts, sessions, keys and the audit. A database does in a server, memory in its tests' twin."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from seatrial.server.access.audit import AuditEntry, Deed
+from seatrial.server.access.principal import Role
+from seatrial.server.access.tokens import SigningKey
+from seatrial.server.access.view import Account, ApiKey
+from seatrial.server.core.chain import Head
+
+GRACE_SECONDS = 5.0
+"""How long ago a refresh token may have been exchanged without its second use being taken for a theft."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One login, with the digest of its token. Times are Unix time.
+
+    `expires` stays as it is however often the token is exchanged.
+    """
+
+    session_id: str
+    account_id: str
+    current: str
+    opened: float
+    expires: float
+
+
+class AccessSource(Protocol):
+    """What workers copy into memory."""
+
+    def generation(self) -> int:
+        """Counts changes: as long as it is the same, so is all the rest."""
+
+    def accounts(self) -> Sequence[Account]:
+        """Everybody, by address."""
+
+    def api_keys(self) -> Sequence[ApiKey]:
+        """Every key, the oldest first."""
+
+    def signing_keys(self) -> Sequence[SigningKey]:
+        """Every signing key that has not been taken away, the newest first."""
+
+    def note_used(self, used: dict[str, float]) -> None:
+        """Keep when keys were last used, by their ids; this is no change."""
+
+
+class Accounts(Protocol):
+    """Accounts and their sessions. Each change comes with the deed that the audit keeps of it."""
+
+    def find(self, email: str) -> tuple[Account, str] | None:
+        """Somebody and the hash of their password, by their address in lower case."""
+
+    def password_of(self, account_id: str) -> str | None:
+        """The hash of somebody's password."""
+
+    def create(self, account: Account, password: str, deed: Deed) -> bool:
+        """Keep an account; false where the address is taken, and then nothing is changed."""
+
+    def set_password(self, account_id: str, password: str, deed: Deed | None) -> None:
+        """Keep another hash. With a deed it is another password: sessions end, and access tokens with them."""
+
+    def change(self, email: str, deed: Deed, *, role: Role | None = None, disabled: bool | None = None) -> Account:
+        """Change what somebody is; ends their access tokens, if disabled their sessions. Raises `UnknownAccount`."""
+
+    def open_session(self, session: Session, network: str, deed: Deed) -> None:
+        """Keep a login, and from where it came."""
+
+    def rotate(self, session_id: str, used: str, following: str, now: float, deed: Deed) -> Account | None:
+        """Exchange the token of a session; the account, if it is the current one of a session that is good.
+
+        One that was exchanged before ends the session, and the deed is kept, unless that was just now: of several who
+        come with the same token within `GRACE_SECONDS` one is served, and the others are only refused.
+        """
+
+    def end_session(self, session_id: str, current: str, deed: Deed) -> None:
+        """End a session, by its current token."""
+
+    def note(self, deed: Deed) -> None:
+        """Keep a deed that changes nothing."""
+
+    def knows_network(self, email: str, network: str, since: float) -> bool:
+        """Whether somebody has logged in from there since then."""
+
+
+class Keys(Protocol):
+    """API keys."""
+
+    def add_key(self, key: ApiKey, deed: Deed) -> None:
+        """Keep a key."""
+
+    def get_key(self, key_id: str) -> ApiKey:
+        """One key; raises `UnknownKey`."""
+
+    def end_key(self, key_id: str, at: float, deed: Deed, *, revoke: bool) -> None:
+        """Let a key end at a moment: by revoking it, or by its expiry. Raises `UnknownKey`."""
+
+
+class Signing(Protocol):
+    """Signing keys, with their sealed halves."""
+
+    def newest(self, before: float) -> tuple[SigningKey, str]:
+        """The newest key that was made before a moment; the first one where all are younger."""
+
+    def add_signing_key(self, key: SigningKey, sealed: str, retire_others: float, deed: Deed) -> None:
+        """Keep a key that signs from now on; the others verify until `retire_others`."""
+
+    def add_first(self, key: SigningKey, sealed: str) -> None:
+        """Keep a key, if there is none yet."""
+
+
+class Audit(Protocol):
+    """The audit."""
+
+    def note(self, deed: Deed) -> None:
+        """Keep a deed."""
+
+    def entries(self, last: int | None = None) -> tuple[Sequence[AuditEntry], Head]:
+        """All entries, or the last ones, the oldest first; and the head."""

@@ -1,0 +1,214 @@
+"""The routes of accounts: register, log in, refresh, log out, me, another password."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from seatrial.server.access.audit import Deed
+from seatrial.server.access.keys import digest
+from seatrial.server.access.mirror import AccessMirror
+from seatrial.server.access.principal import Principal
+from seatrial.server.api.access_schemas import (
+    AcceptedView,
+    CredentialsView,
+    JwksView,
+    MeView,
+    PasswordView,
+    RefreshView,
+    TokensView,
+)
+from seatrial.server.api.document import body_of, read_document
+from seatrial.server.api.guard import Guard, needs_caller, open_to_all
+from seatrial.server.api.openapi import problems
+from seatrial.server.core.clock import Monotonic
+from seatrial.server.core.errors import AccountNeeded, LimitExceeded, RegistrationClosed
+from seatrial.server.limits.rate import Rate
+from seatrial.server.services.accounts import AccountService, Tokens, normal
+from seatrial.server.services.bounded import BoundedExecutor
+from seatrial.server.services.limiting import Limiter
+
+Result = TypeVar("Result")
+
+TRIES_OF_ADDRESS = Rate(50, 900)
+"""Tries of passwords from one address, whoever they are for, that come back: one every 18 s."""
+TRIES_OF_ACCOUNT = Rate(10, 3600)
+"""Tries for one account from where it has never logged in; from where it has, each place has as many for itself."""
+ACCOUNTS_OF_ADDRESS = Rate(20, 3600)
+"""Accounts that may be opened from one address."""
+
+ANYBODY = [Depends(open_to_all)]
+ACCEPTED = "If the address had no account, it has one now: log in with it."
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What these routes work with; lives as long as the server. `note` hears of deeds that change nothing."""
+
+    guard: Guard
+    limiter: Limiter
+    accounts: AccountService
+    threads: BoundedExecutor
+    known: AccessMirror
+    registration: bool
+    clock: Monotonic
+    note: Callable[[Deed], None]
+
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """In one of the few threads for this; raises `Busy`."""
+        return await self.threads.run(work)
+
+    async def admit_try(self, request: Request, email: str) -> list[Callable[[], object]]:
+        """Count a try at somebody's password; raises `LimitExceeded`. What it returns, called, undoes that.
+
+        Whoever guesses from elsewhere uses up what is allowed there, and not what the owner has where they come from.
+        """
+        network = self.guard.network(request)
+        address = normal(email)
+        known = await self.run(partial(self.accounts.knows, address, network))
+        place = f":{network}" if known else ""
+        try:
+            undo = await self.limiter.throttle(f"tries:address:{network}", TRIES_OF_ADDRESS)
+            undo_more = await self.limiter.throttle(f"tries:account:{digest(address)[:32]}{place}", TRIES_OF_ACCOUNT)
+        except LimitExceeded:
+            self.note(Deed("authn_login_throttled", "unknown", address, self.guard.origin(request), "failure"))
+            raise
+        return [undo, undo_more]
+
+
+def auth_routes(desk: Desk) -> APIRouter:
+    """`/auth/*` but keys, and `/.well-known/jwks.json`."""
+    router = APIRouter(tags=["access"])
+    guard, clock = desk.guard, desk.clock
+    _register(router, desk)
+    _sessions(router, desk)
+
+    @router.get("/auth/me", summary="Who am I?", response_model=MeView, responses=problems(400, 401, 429, 500))
+    async def me(caller: Annotated[Principal, Depends(needs_caller(guard))]) -> dict[str, Any]:
+        """Who is asking, and what they may do."""
+        account = desk.known.view.account(caller.subject) if caller.kind == "user" else None
+        role = account.role if account else None
+        return {"name": caller.name, "kind": caller.kind, "role": role, "scopes": sorted(caller.scopes)}
+
+    @router.post(
+        "/auth/password",
+        summary="Another password",
+        response_model=TokensView,
+        responses=problems(400, 401, 403, 413, 415, 422, 429, 500, 503, 504),
+        openapi_extra=body_of(PasswordView),
+    )
+    async def change_password(
+        request: Request, caller: Annotated[Principal, Depends(needs_caller(guard))]
+    ) -> dict[str, Any]:
+        """Change the password: all other sessions end, and these tokens take the place of the old ones."""
+        if caller.kind != "user":
+            raise AccountNeeded
+        wish = await read_document(request, guard, PasswordView, clock)
+        undo = await desk.admit_try(request, caller.name.removeprefix("user:"))
+        where = guard.network(request), guard.origin(request)
+        work = partial(desk.accounts.change_password, caller, wish.old_password, wish.new_password, *where)
+        tokens = await desk.run(work)
+        _undo(undo)
+        return _told(tokens)
+
+    @router.get(
+        "/.well-known/jwks.json",
+        summary="Our public keys",
+        response_model=JwksView,
+        responses=problems(400, 500),
+        dependencies=ANYBODY,
+    )
+    async def jwks(response: Response) -> dict[str, Any]:
+        """The keys that access tokens are signed with, for others who check them."""
+        response.headers["Cache-Control"] = "public, max-age=60"
+        now = guard.authenticator.now()
+        good = [key for key in desk.known.view.signing if key.retires is None or key.retires > now]
+        return {"keys": [dict(key.public) for key in good]}
+
+    return router
+
+
+def _register(router: APIRouter, desk: Desk) -> None:
+    @router.post(
+        "/auth/register",
+        status_code=202,
+        summary="Open an account",
+        response_model=AcceptedView,
+        responses=problems(400, 403, 413, 415, 422, 429, 500, 503, 504),
+        openapi_extra=body_of(CredentialsView),
+        dependencies=ANYBODY,
+    )
+    async def register(request: Request) -> dict[str, Any]:
+        """Open an account that may predict and read. The answer is the same for an address that has one."""
+        guard = desk.guard
+        await guard.admit_anybody(request)
+        if not desk.registration:
+            raise RegistrationClosed
+        wish = await read_document(request, guard, CredentialsView, desk.clock)
+        desk.accounts.new_account(wish.email, wish.password, "viewer")
+        await desk.limiter.throttle(f"accounts:address:{guard.network(request)}", ACCOUNTS_OF_ADDRESS)
+        await desk.run(partial(desk.accounts.register, wish.email, wish.password, guard.origin(request)))
+        return {"status": "accepted", "detail": ACCEPTED}
+
+
+def _sessions(router: APIRouter, desk: Desk) -> None:
+    guard, clock = desk.guard, desk.clock
+
+    @router.post(
+        "/auth/login",
+        summary="Log in",
+        response_model=TokensView,
+        responses=problems(400, 401, 413, 415, 422, 429, 500, 503, 504),
+        openapi_extra=body_of(CredentialsView),
+        dependencies=ANYBODY,
+    )
+    async def login(request: Request) -> dict[str, Any]:
+        """Tokens for an address and its password."""
+        await guard.admit_anybody(request)
+        wish = await read_document(request, guard, CredentialsView, clock)
+        undo = await desk.admit_try(request, wish.email)
+        where = guard.network(request), guard.origin(request)
+        tokens = await desk.run(partial(desk.accounts.login, wish.email, wish.password, *where))
+        _undo(undo)
+        return _told(tokens)
+
+    @router.post(
+        "/auth/refresh",
+        summary="New tokens for old",
+        response_model=TokensView,
+        responses=problems(400, 401, 413, 415, 422, 429, 500, 503, 504),
+        openapi_extra=body_of(RefreshView),
+        dependencies=ANYBODY,
+    )
+    async def refresh(request: Request) -> dict[str, Any]:
+        """Exchange a refresh token, which is good once. One that comes again later ends its session."""
+        await guard.admit_anybody(request)
+        wish = await read_document(request, guard, RefreshView, clock)
+        return _told(await desk.run(partial(desk.accounts.refresh, wish.refresh_token, guard.origin(request))))
+
+    @router.post(
+        "/auth/logout",
+        status_code=204,
+        summary="Log out",
+        responses=problems(400, 413, 415, 422, 429, 500, 503, 504),
+        openapi_extra=body_of(RefreshView),
+        dependencies=ANYBODY,
+    )
+    async def logout(request: Request) -> Response:
+        """End the session of a refresh token. Its access token ends by itself, minutes later."""
+        await guard.admit_anybody(request)
+        wish = await read_document(request, guard, RefreshView, clock)
+        await desk.run(partial(desk.accounts.logout, wish.refresh_token, guard.origin(request)))
+        return Response(status_code=204)
+
+
+def _told(tokens: Tokens) -> dict[str, Any]:
+    return {"access_token": tokens.access, "expires_in": tokens.expires_in, "refresh_token": tokens.refresh}
+
+
+def _undo(counted: list[Callable[[], object]]) -> None:
+    """Who knew the password has not been guessing."""
+    for undo in counted:
+        undo()

@@ -1,0 +1,199 @@
+"""Accounts: who somebody is, and what they log in with. Whatever hashes a password is to be run in few threads."""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from seatrial.contracts.problem import Fault
+from seatrial.server.access import keys
+from seatrial.server.access.audit import Deed, Origin
+from seatrial.server.access.passwords import Passwords, fault_of
+from seatrial.server.access.ports import Accounts, Session, Signing
+from seatrial.server.access.principal import Principal, Role
+from seatrial.server.access.tokens import LIFETIME, Signer, open_signer
+from seatrial.server.access.view import Account
+from seatrial.server.core.clock import Wall
+from seatrial.server.core.errors import InvalidInput, Unauthenticated
+
+SESSION_SECONDS = 30 * 86400.0
+"""How long after a login its refresh tokens are good, however often they are exchanged."""
+KNOWN_SECONDS = 90 * 86400.0
+"""How long it is known from where somebody has logged in."""
+SETTLE_SECONDS = 2.0
+"""How old a signing key is before it signs: until then not every worker knows it."""
+REFRESH_PREFIX = "sr_"
+SESSION_CHARACTERS, SECRET_CHARACTERS = 22, 27
+NO_LOGIN = "The e-mail address or the password is not right."
+
+_email = re.compile(r"[^@\s]{1,64}@[^@\s]{1,189}").fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a login gives."""
+
+    access: str
+    refresh: str
+    expires_in: int = LIFETIME
+
+
+class AccountService:
+    """Lives as long as the server.
+
+    Args:
+        accounts: where they are kept.
+        signing: where signing keys are kept.
+        passwords: hashes them.
+        secret: what signing keys are sealed under.
+        clock: Unix time.
+        refresh: makes this worker see what was changed.
+    """
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        signing: Signing,
+        passwords: Passwords,
+        secret: bytes,
+        clock: Wall,
+        refresh: Callable[[], None],
+    ) -> None:
+        self._accounts = accounts
+        self._signing = signing
+        self._passwords = passwords
+        self._secret = secret
+        self._clock = clock
+        self._refresh = refresh
+        self._signer: Signer | None = None
+
+    def register(self, email: str, password: str, origin: Origin) -> None:
+        """Open an account for a viewer. Of an address that is taken nothing is changed, and nothing is told.
+
+        Raises:
+            InvalidInput: of an address or password that may not be.
+        """
+        account = self.new_account(email, password, "viewer")
+        if self._accounts.create(account, self._passwords.hash(password), _created(account, account.principal, origin)):
+            self._refresh()
+
+    def create(self, email: str, password: str, role: Role, who: str) -> Account:
+        """Open an account of any role, by whoever may; raises `InvalidInput` also where the address is taken."""
+        account = self.new_account(email, password, role)
+        deed = Deed("account_created", who, f"{account.email} ({role})")
+        if not self._accounts.create(account, self._passwords.hash(password), deed):
+            raise _wrong("/email", "The address has an account.", "an address without an account", account.email)
+        return account
+
+    def new_account(self, email: str, password: str, role: Role) -> Account:
+        """An account that is not kept yet; raises `InvalidInput` of an address or password that may not be."""
+        account = Account(keys.random_id(16), normal(email), role, self._clock())
+        _require_good(password, account.email, "/password")
+        return account
+
+    def knows(self, email: str, network: str) -> bool:
+        """Whether somebody with this address has logged in from there lately."""
+        return self._accounts.knows_network(normal(email), network, self._clock() - KNOWN_SECONDS)
+
+    def login(self, email: str, password: str, network: str, origin: Origin) -> Tokens:
+        """Tokens for somebody; raises `Unauthenticated`, with one text and after one time for whatever reason."""
+        address = normal(email)
+        account, kept = self._accounts.find(address) or (None, None)
+        if not self._passwords.matches(kept, password) or account is None or kept is None or account.disabled:
+            self._fail(address, origin)
+            raise Unauthenticated(NO_LOGIN)
+        if self._passwords.is_weak(kept):
+            self._accounts.set_password(account.account_id, self._passwords.hash(password), None)
+        return self._open(account, network, origin)
+
+    def refresh(self, token: str, origin: Origin) -> Tokens:
+        """Exchange a refresh token for new ones; raises `Unauthenticated`."""
+        session_id = _session_of(token)
+        following = _new_token(session_id)
+        now = self._clock()
+        reuse = Deed("authn_token_reuse", "unknown", f"session {session_id}", origin, "failure")
+        used = keys.digest(token)
+        account = self._accounts.rotate(session_id, used, keys.digest(following), now, reuse)
+        if account is None:
+            raise Unauthenticated("The refresh token is not valid, or not any more. Log in again.")
+        return Tokens(self._sign(account), following)
+
+    def logout(self, token: str, origin: Origin) -> None:
+        """End the session of a refresh token; what is not one, or not any more, is ended already."""
+        try:
+            session_id = _session_of(token)
+        except Unauthenticated:
+            return
+        deed = Deed("authn_logout", "unknown", f"session {session_id}", origin)
+        self._accounts.end_session(session_id, keys.digest(token), deed)
+
+    def change_password(self, caller: Principal, old: str, new: str, network: str, origin: Origin) -> Tokens:
+        """Another password: every session and access token of before ends, and the caller gets new ones.
+
+        Raises:
+            InvalidInput: of a password that may not be.
+            Unauthenticated: the old one is not right.
+        """
+        address = caller.name.removeprefix("user:")
+        found = self._accounts.find(address)
+        if found is None or not self._passwords.matches(found[1], old):
+            self._fail(address, origin)
+            raise Unauthenticated("The old password is not right.")
+        _require_good(new, address, "/new_password")
+        deed = Deed("authn_password_change", caller.name, address, origin)
+        self._accounts.set_password(found[0].account_id, self._passwords.hash(new), deed)
+        self._refresh()
+        return self._open(replace(found[0], epoch=found[0].epoch + 1), network, origin)
+
+    def _open(self, account: Account, network: str, origin: Origin) -> Tokens:
+        session_id, now = keys.random_id(SESSION_CHARACTERS), self._clock()
+        token = _new_token(session_id)
+        session = Session(session_id, account.account_id, keys.digest(token), now, now + SESSION_SECONDS)
+        deed = Deed("authn_login_success", account.principal.name, f"session {session_id}", origin)
+        self._accounts.open_session(session, network, deed)
+        return Tokens(self._sign(account), token)
+
+    def _sign(self, account: Account) -> str:
+        now = self._clock()
+        key, sealed = self._signing.newest(now - SETTLE_SECONDS)
+        if self._signer is None or self._signer.kid != key.kid:
+            self._signer = open_signer(key.kid, sealed, self._secret)
+        return self._signer.sign(account.account_id, account.epoch, now)
+
+    def _fail(self, address: str, origin: Origin) -> None:
+        self._accounts.note(Deed("authn_login_fail", "unknown", address, origin, "failure"))
+
+
+def normal(email: str) -> str:
+    """An address in the form that is kept: in lower case, its signs in one way; raises `InvalidInput`."""
+    address = unicodedata.normalize("NFC", email.strip()).lower()
+    if not _email(address) or not address.isprintable():
+        raise _wrong("/email", "This is no e-mail address.", "an address such as ada@example.org", email[:100])
+    return address
+
+
+def _require_good(password: str, email: str, place: str) -> None:
+    fault = fault_of(password, email)
+    if fault:
+        expected, _, received = fault.removeprefix("expected ").partition("; received ")
+        raise _wrong(place, "This password may not be chosen.", expected, received or "one that is")
+
+
+def _wrong(place: str, detail: str, expected: str, received: str) -> InvalidInput:
+    return InvalidInput(detail, [Fault(place, detail, expected, received)])
+
+
+def _created(account: Account, by: Principal, origin: Origin) -> Deed:
+    return Deed("account_created", by.name, f"{account.email} ({account.role})", origin)
+
+
+def _new_token(session_id: str) -> str:
+    return f"{REFRESH_PREFIX}{session_id}{keys.random_id(SECRET_CHARACTERS)}"
+
+
+def _session_of(token: str) -> str:
+    """The session that a refresh token names; raises `Unauthenticated`."""
+    length = len(REFRESH_PREFIX) + SESSION_CHARACTERS + SECRET_CHARACTERS
+    if len(token) != length or not token.startswith(REFRESH_PREFIX) or not token[3:].isalnum() or not token.isascii():
+        raise Unauthenticated("This is no refresh token.")
+    return token[len(REFRESH_PREFIX) :][:SESSION_CHARACTERS]

@@ -1,0 +1,52 @@
+"""Work that takes a core for a while, such as hashing passwords: little of it at once, and a short queue."""
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from seatrial.server.core.errors import Busy
+
+Result = TypeVar("Result")
+
+NICE = 10
+"""How far this work stands back behind predictions, where the system knows that of threads."""
+RETRY_SECONDS = 1
+
+
+class BoundedExecutor:
+    """A few threads that stand back, and at most so much that waits for them; lives as long as the server.
+
+    Args:
+        what: is too much, for the text.
+        threads: of these.
+        waiting: how much may wait; what comes then is refused with `Busy`.
+    """
+
+    def __init__(self, what: str, threads: int, waiting: int) -> None:
+        self._what = what
+        self._room = threads + waiting
+        self._inside = 0
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="bounded", initializer=_stand_back)
+
+    async def run(self, function: Callable[[], Result]) -> Result:
+        """What `function` returns; raises `Busy` at once where too much waits already."""
+        if self._inside >= self._room:
+            raise Busy(self._what, RETRY_SECONDS)
+        self._inside += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+        finally:
+            self._inside -= 1
+
+    def close(self) -> None:
+        """Wait for what runs, and end the threads."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _stand_back() -> None:
+    if sys.platform == "linux":  # elsewhere this would be of the whole process
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)

@@ -1,0 +1,151 @@
+"""API keys and signing keys: made, listed, ended, exchanged."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from seatrial.contracts.problem import Fault
+from seatrial.server.access import keys
+from seatrial.server.access.audit import Deed, Origin
+from seatrial.server.access.ports import AccessSource, Keys, Signing
+from seatrial.server.access.principal import Principal, Scope
+from seatrial.server.access.tokens import LIFETIME, new_signing_key, open_signer
+from seatrial.server.access.view import ApiKey
+from seatrial.server.core.clock import Wall, at_unix
+from seatrial.server.core.errors import InvalidInput, UnknownKey
+from seatrial.server.limits.rate import Rate
+
+KEY_ID_CHARACTERS = 8
+KEY_NAME = r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}"
+OVERLAP_SECONDS = 86400.0
+"""How long a key that was exchanged is still good, if nobody says otherwise."""
+SIGNING_OVERLAP_SECONDS = LIFETIME + 60.0
+"""How long a signing key verifies after another has taken its place: as long as what it has signed is good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody wants of a key. `expires` is Unix time."""
+
+    name: str
+    scopes: frozenset[Scope]
+    expires: float | None = None
+    rate: Rate | None = None
+    concurrency: int | None = None
+
+
+def require_key_name(name: str) -> None:
+    """Raise `ValueError` for what is no name of a key."""
+    if not re.fullmatch(KEY_NAME, name):
+        raise ValueError(f"expected 1 to 64 letters, digits, blanks and . _ -; received {name[:70]!r}")
+
+
+class KeyService:
+    """Lives as long as the server. Who holds `admin` sees and ends the keys of all, others their own."""
+
+    def __init__(self, store: Keys, source: AccessSource, clock: Wall, refresh: Callable[[], None]) -> None:
+        self._store = store
+        self._source = source
+        self._clock = clock
+        self._refresh = refresh
+
+    def create(self, wish: Wish, caller: Principal, origin: Origin) -> tuple[str, ApiKey]:
+        """A key, which nobody can tell again, and what is kept of it.
+
+        Raises:
+            InvalidInput: it would hold more than the caller does, or end in the past.
+        """
+        now = self._clock()
+        if more := sorted(wish.scopes - caller.scopes):
+            held = f"some of {', '.join(sorted(caller.scopes))}"
+            fault = Fault("/scopes", "A key holds no more than whoever makes it.", held, ", ".join(more))
+            raise InvalidInput("These scopes cannot be given to a key.", [fault])
+        if wish.expires is not None and wish.expires <= now:
+            fault = Fault("/expires_at", "It would have ended already.", "a moment in the future", "one in the past")
+            raise InvalidInput("The key would have ended already.", [fault])
+        owner = caller.subject if caller.kind == "user" else None
+        secret, key = self._new(wish, owner, now)
+        self._store.add_key(key, Deed("key_created", caller.name, f"{key.key_id} ({key.name})", origin))
+        self._refresh()
+        return secret, key
+
+    def list(self, caller: Principal) -> Sequence[ApiKey]:
+        """The keys that the caller may see, the oldest first."""
+        return [key for key in self._source.api_keys() if _may_touch(caller, key)]
+
+    def revoke(self, key_id: str, caller: Principal, origin: Origin) -> None:
+        """End a key now; raises `UnknownKey`, also for what is another's."""
+        key = self._own(key_id, caller)
+        deed = Deed("key_revoked", caller.name, f"{key.key_id} ({key.name})", origin)
+        self._store.end_key(key_id, self._clock(), deed, revoke=True)
+        self._refresh()
+
+    def rotate(self, key_id: str, overlap: float, caller: Principal, origin: Origin) -> tuple[str, ApiKey]:
+        """A new key like an old one, which stays good for `overlap` seconds; raises `UnknownKey`, also if it ended."""
+        old, now = self._own(key_id, caller), self._clock()
+        if old.revoked is not None or (old.expires is not None and old.expires <= now):
+            raise UnknownKey(f"The API key '{key_id}' has ended; make another one.")
+        wish = Wish(old.name, old.scopes, None, old.rate, old.concurrency)
+        secret, key = self._new(wish, old.account_id, now)
+        if old.expires is not None:
+            key = replace(key, expires=now + (old.expires - old.created))
+        deed = Deed("key_rotated", caller.name, f"{old.key_id} -> {key.key_id} ({key.name})", origin)
+        self._store.add_key(key, deed)
+        ends = min(now + overlap, old.expires or now + overlap)
+        self._store.end_key(old.key_id, ends, deed, revoke=False)
+        self._refresh()
+        return secret, key
+
+    def _own(self, key_id: str, caller: Principal) -> ApiKey:
+        key = self._store.get_key(key_id)
+        if not _may_touch(caller, key):
+            raise UnknownKey(f"There is no API key '{key_id[:50]}'.")
+        return key
+
+    @staticmethod
+    def _new(wish: Wish, owner: str | None, now: float) -> tuple[str, ApiKey]:
+        secret = keys.new_key()
+        key_id = keys.random_id(KEY_ID_CHARACTERS)
+        return secret, ApiKey(
+            key_id, wish.name, owner, keys.digest(secret), wish.scopes, now, wish.expires,
+            rate=wish.rate, concurrency=wish.concurrency,
+        )  # fmt: skip
+
+
+def key_as_dict(key: ApiKey) -> dict[str, Any]:
+    """The JSON form of a key."""
+    times = {
+        "created_at": key.created,
+        "expires_at": key.expires,
+        "revoked_at": key.revoked,
+        "last_used_at": key.used,
+    }
+    return {
+        "key_id": key.key_id,
+        "name": key.name,
+        "owner": key.account_id,
+        "scopes": sorted(key.scopes),
+        **{name: None if at is None else at_unix(at) for name, at in times.items()},
+        "rate_limit": str(key.rate) if key.rate else None,
+        "concurrency_limit": key.concurrency,
+    }
+
+
+def _may_touch(caller: Principal, key: ApiKey) -> bool:
+    return "admin" in caller.scopes or (caller.kind == "user" and key.account_id == caller.subject)
+
+
+def prepare_signing(signing: Signing, secret: bytes, now: float) -> None:
+    """Make the first signing key, if there is none; raises `ValueError` where the newest cannot be opened."""
+    signing.add_first(*new_signing_key(secret, now))
+    key, sealed = signing.newest(now)
+    open_signer(key.kid, sealed, secret)
+
+
+def rotate_signing(signing: Signing, secret: bytes, now: float, who: str) -> str:
+    """Make another key to sign with, whose id is returned; the others verify what they have signed until it ends."""
+    key, sealed = new_signing_key(secret, now)
+    deed = Deed("signing_key_rotated", who, key.kid)
+    signing.add_signing_key(key, sealed, now + SIGNING_OVERLAP_SECONDS, deed)
+    return key.kid

@@ -1,0 +1,108 @@
+"""Limits that several workers share, in Redis: one script a call, by the clock of Redis."""
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from seatrial.server.access.keys import random_id
+from seatrial.server.limits.bucket import Taken
+from seatrial.server.limits.ports import Ask, Granted, LimitsLost
+
+TIMEOUT_S = 0.1
+"""How long an answer is waited for: a caller who could be counted here must not wait for a store that is away."""
+LEASE_S = 120
+"""How long a call may go on before it no longer counts: its worker may have been killed."""
+PREFIX = "seatrial:limits:"
+LEASE_CHARACTERS = 16
+
+_TAKE = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2]) * 1000000
+local most, lease, kept = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
+if most > 0 then
+  redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
+  if redis.call('ZCARD', KEYS[2]) >= most then return {1, 0, 0, 0} end
+end
+local wait, left, full = 0, 0, 0
+if limit > 0 then
+  local arrival = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now)
+  local interval = window / limit
+  local following = arrival + interval
+  wait = math.max(0, math.ceil(following - window - now))
+  if wait > 0 then return {0, wait, 0, math.ceil(arrival - now)} end
+  left = math.floor((window - (following - now)) / interval + 0.000001)
+  full = math.ceil(following - now)
+  redis.call('SET', KEYS[1], string.format('%.3f', following), 'PX', math.ceil(full / 1000) + 1)
+end
+if most > 0 then
+  redis.call('ZADD', KEYS[2], now + kept * 1000000, lease)
+  redis.call('EXPIRE', KEYS[2], kept)
+end
+return {0, 0, left, full}
+"""
+_GIVE_BACK = """
+local arrival = redis.call('GET', KEYS[1])
+if arrival then
+  local before = arrival - tonumber(ARGV[2]) * 1000000 / tonumber(ARGV[1])
+  redis.call('SET', KEYS[1], string.format('%.3f', before), 'KEEPTTL')
+end
+return 0
+"""
+
+
+class RedisLimits:
+    """Implements `limits.ports.SharedLimits`; lives as long as the worker. Used in one event loop."""
+
+    def __init__(self, url: str) -> None:
+        self._redis: Redis = Redis.from_url(
+            url,
+            socket_timeout=TIMEOUT_S,
+            socket_connect_timeout=TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+            decode_responses=False,
+        )
+        self._take = self._redis.register_script(_TAKE)
+        self._give_back = self._redis.register_script(_GIVE_BACK)
+
+    async def take(self, ask: Ask) -> Granted:
+        """See `SharedLimits.take`."""
+        lease = random_id(LEASE_CHARACTERS) if ask.concurrency else ""
+        limit, window = (ask.rate.limit, ask.rate.window) if ask.rate else (0, 0)
+        try:
+            full, wait, left, until = await self._take(
+                keys=_keys(ask), args=[limit, window, ask.concurrency or 0, lease, LEASE_S]
+            )
+        except (RedisError, OSError) as error:
+            raise LimitsLost(type(error).__name__) from error
+        if full:
+            return Granted(full=True)
+        taken = Taken(ask.rate, left, wait / 1e6, until / 1e6) if ask.rate else None
+        return Granted(taken, "" if wait else lease)
+
+    async def end(self, ask: Ask, lease: str) -> None:
+        """See `SharedLimits.end`."""
+        try:
+            await self._redis.zrem(_keys(ask)[1], lease)
+        except (RedisError, OSError) as error:
+            raise LimitsLost(type(error).__name__) from error
+
+    async def give_back(self, ask: Ask) -> None:
+        """See `SharedLimits.give_back`."""
+        if ask.rate is None:
+            return
+        try:
+            await self._give_back(keys=_keys(ask)[:1], args=[ask.rate.limit, ask.rate.window])
+        except (RedisError, OSError) as error:
+            raise LimitsLost(type(error).__name__) from error
+
+    async def close(self) -> None:
+        """See `SharedLimits.close`."""
+        await self._redis.aclose()
+
+
+def _keys(ask: Ask) -> list[str]:
+    """Of a rate, and of what goes on; in one slot of a cluster."""
+    name = f"{PREFIX}{{{ask.name}}}"
+    return [f"{name}:{ask.rate}", f"{name}:leases"]
