@@ -26,7 +26,7 @@ def console(*, stderr: bool = False, width: int = 120) -> "Console":
 
 
 def print_table(names: Iterable[str], rows: Iterable[Iterable[str]], *, folded: Collection[str] | None = None) -> None:
-    """A table of texts, in which brackets are no markup. Where there is too little room columns are folded, all or some."""
+    """A table of texts, in which brackets are no markup. Where room is short columns are folded, all or some."""
     from rich.markup import escape
     from rich.table import Table
 
