@@ -56,6 +56,7 @@ UNREADABLE: dict[str, tuple[bytes, int | None]] = {
 }
 
 
+@pytest.mark.proves("S38")
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("name", UNREADABLE)
 def test_what_is_not_json_is_400_with_its_place(client: TestClient, path: str, name: str) -> None:

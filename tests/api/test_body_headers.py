@@ -71,6 +71,7 @@ def test_a_missing_content_type_is_json(client: TestClient, path: str) -> None:
     assert response.status_code == 200
 
 
+@pytest.mark.proves("S39")
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "zstd", "GZIP", "gzip, identity"])
 def test_a_compressed_body_is_415(client: TestClient, path: str, encoding: str) -> None:
@@ -112,6 +113,7 @@ def test_a_body_declared_too_large_is_413(small: TestClient, path: str) -> None:
     assert response.headers["connection"] == "close"
 
 
+@pytest.mark.proves("S37")
 @pytest.mark.parametrize("path", PATHS)
 def test_a_body_declared_too_large_is_not_read(small: TestClient, path: str) -> None:
     """The answer comes before a byte of the body does."""
@@ -120,6 +122,7 @@ def test_a_body_declared_too_large_is_not_read(small: TestClient, path: str) -> 
     assert (sent[0]["status"], taken) == (413, 0)
 
 
+@pytest.mark.proves("S37")
 @pytest.mark.parametrize("path", PATHS)
 def test_a_streamed_body_too_large_is_413(small: TestClient, path: str) -> None:
     """A body without a length is read no further than the limit."""
@@ -198,6 +201,7 @@ def test_a_harmless_request_id_is_echoed(client: TestClient, path: str, sent: st
     assert client.get(path, headers={"X-Request-ID": sent}).headers["x-request-id"] == sent
 
 
+@pytest.mark.proves("S43")
 @pytest.mark.parametrize("sent", ["", " ", "x" * 129, "a b", "a/b", "a,b", '"a"', "<script>", "a\u00fc".encode()])
 @pytest.mark.parametrize("path", ["/", "/nowhere", "/predict"])
 def test_any_other_request_id_is_replaced(client: TestClient, path: str, sent: str | bytes) -> None:
@@ -233,6 +237,7 @@ STRANGERS = [
 ]
 
 
+@pytest.mark.proves("S42")
 @pytest.mark.parametrize("host", STRANGERS)
 @pytest.mark.parametrize("path", ["/", "/models", "/metrics", "/docs", "/openapi.json", "/nowhere"])
 def test_other_hosts_are_400(client: TestClient, path: str, host: str) -> None:
@@ -240,6 +245,7 @@ def test_other_hosts_are_400(client: TestClient, path: str, host: str) -> None:
     problem(client.get(path, headers={"Host": host}), 400, "unknown-host")
 
 
+@pytest.mark.proves("S42")
 @pytest.mark.parametrize("path", PATHS)
 def test_other_hosts_get_no_prediction(client: TestClient, path: str) -> None:
     """The lane checks the host too, before it reads the body."""
@@ -269,6 +275,7 @@ def test_a_public_listener_answers_for_any_host(tmp_path: Path) -> None:
         assert stranger.get("/").status_code == 200
 
 
+@pytest.mark.proves("S40")
 @pytest.mark.parametrize(
     ("name", "values"),
     [

@@ -60,6 +60,7 @@ def fill(value: float) -> Behaviour:
     return lambda answer: np.full_like(answer(), value)
 
 
+@pytest.mark.proves("S44")
 @pytest.mark.parametrize(("path", "data"), ASKED)
 @pytest.mark.parametrize(
     ("behaviour", "slug"),
@@ -92,6 +93,7 @@ def test_a_model_that_fails_is_500_and_tells_nothing(
     assert staged.post(path, json={"data": data}).status_code == 200
 
 
+@pytest.mark.proves("S44")
 def test_a_failure_of_another_route_is_500_and_tells_nothing(tmp_path: Path) -> None:
     """A store that is gone makes /models fail with a problem, while /predict goes on."""
     registry = LostRegistry([item.as_version(1, ModelStage.PRODUCTION) for item in read_bundled(zoo.folders())])
@@ -194,6 +196,7 @@ def test_a_model_that_fails_its_golden_answers_degrades_health(degraded: TestCli
     assert answer["models"]["digits:1"].startswith("Golden inference: 100 of 100 answers differ")
 
 
+@pytest.mark.proves("S53")
 def test_a_model_that_fails_its_golden_answers_makes_unready(degraded: TestClient) -> None:
     """/health/ready is 503 and names the model, and only it."""
     response = degraded.get("/health/ready")

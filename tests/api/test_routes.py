@@ -39,6 +39,7 @@ MODELS = ["digits:1", "geoclimate:1"]
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 
+@pytest.mark.proves("S44")
 @pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
 def test_another_method_is_405_with_allow(client: TestClient, path: str, method: str) -> None:
@@ -284,6 +285,7 @@ def test_every_problem_of_the_schema_is_one_shape(client: TestClient) -> None:
 POLICY = "default-src 'none'"
 
 
+@pytest.mark.proves("S46")
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])
 def test_documentation_comes_from_our_own_files(client: TestClient, page: str) -> None:
     """A page references only paths of this server, every one of which answers, and a policy forbids the rest."""

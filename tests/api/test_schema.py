@@ -101,6 +101,7 @@ def test_every_operation_is_asked(schema: Schema) -> None:
     assert sorted((operation.method.upper(), operation.path) for operation in described) == sorted(OPERATIONS)
 
 
+@pytest.mark.proves("S31")
 @pytest.mark.parametrize(
     ("method", "path", "mode"),
     [
@@ -133,6 +134,7 @@ def test_every_answer_is_one_that_the_schema_describes(
     ask()
 
 
+@pytest.mark.proves("S31")
 @every_operation
 @pytest.mark.parametrize(
     "headers",

@@ -66,6 +66,7 @@ def test_scripts_can_run(files: list[Path]) -> None:
     assert ROOT / "scripts" / "test" in scripts
 
 
+@pytest.mark.proves("S60")
 @pytest.mark.parametrize("path", REQUIREMENTS, ids=lambda path: path.name)
 def test_requirements_are_pinned_by_hash(path: Path) -> None:
     """Every requirement is one version with its hashes, and no file says where to fetch it."""

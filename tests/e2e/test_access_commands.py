@@ -133,6 +133,7 @@ def test_what_is_refused_is_told_as_without_a_server(team: Team, arguments: tupl
     assert (there[0] in {1, 2}, there[1], there[2].startswith("seatrial: ")) == (True, "", True)
 
 
+@pytest.mark.proves("S28")
 def test_a_key_holds_no_more_than_whoever_makes_it(team: Team) -> None:
     """With exit code 1, and what they hold."""
     code, printed, text = team.keys("create", "--name", "x", "--scopes", "admin")
@@ -141,6 +142,7 @@ def test_a_key_holds_no_more_than_whoever_makes_it(team: Team) -> None:
     assert "Expected some of models:promote, models:write, predict, proofs:write, read, received admin." in text
 
 
+@pytest.mark.proves("S28")
 def test_an_api_key_makes_and_ends_no_key(team: Team) -> None:
     """Whoever has stolen one gets no further: exit code 3, as with none, and the key is in no text."""
     key_id, key = team.make("stolen")
@@ -163,6 +165,7 @@ def test_a_server_that_goes_away_is_said(team: Team) -> None:
     )
 
 
+@pytest.mark.proves("S16")
 def test_running_servers_follow_users(team: Team) -> None:
     """A lower role ends access tokens, and a refresh gives one of the new role; who is disabled is out with all."""
     _, key = team.make("of Ada")
@@ -187,6 +190,7 @@ def test_running_servers_follow_users(team: Team) -> None:
     assert out == [401, 401, 401]
 
 
+@pytest.mark.proves("S15")
 def test_another_key_signs_and_the_old_one_verifies(team: Team) -> None:
     """The public keys show both; a token of before is good; new ones are signed by the new key."""
     before = team.login()["access_token"]

@@ -138,6 +138,7 @@ def test_a_streamed_body_too_large_is_413(start_server: StartServer) -> None:
     assert (status, headers["connection"], answer["type"]) == (413, "close", "urn:seatrial:problem:body-too-large")
 
 
+@pytest.mark.proves("S41")
 def test_a_caller_who_stops_in_the_middle_is_504(start_server: StartServer) -> None:
     """One deadline covers the body too: who sends half of it and waits is answered."""
     server = start_server("--request-timeout", "0.2")
@@ -148,6 +149,7 @@ def test_a_caller_who_stops_in_the_middle_is_504(start_server: StartServer) -> N
     assert "'receive'" in answer["detail"]
 
 
+@pytest.mark.proves("S40")
 @pytest.mark.parametrize(
     "request_head",
     [
@@ -163,6 +165,7 @@ def test_what_is_not_http_is_400(server: ServerProcess, request_head: bytes) -> 
     assert server.ready() == 200
 
 
+@pytest.mark.proves("S58")
 def test_the_log_keeps_secrets(start_server: StartServer) -> None:
     """A failure is logged with its request id, but without the caller's credentials and inputs."""
     server = start_server("--request-timeout", "1e-9")
@@ -202,6 +205,7 @@ def test_the_log_says_what_is_served(server: ServerProcess) -> None:
     assert server.output() == ""
 
 
+@pytest.mark.proves("S44")
 def test_a_public_server_without_credentials_gives_only_what_is_public(start_server: StartServer) -> None:
     """On 0.0.0.0 predictions and models are 401; health and documentation are 200; the admin token opens the rest."""
     server = start_server("--host", "0.0.0.0", "--anonymous-scopes", "")  # noqa: S104 - what is tested

@@ -33,6 +33,7 @@ def test_a_fresh_deployment_has_no_key(command: Command) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.proves("S27")
 def test_a_key_is_printed_alone(command: Command, deployed: Path) -> None:
     """On standard output, for a variable of a shell; what it is called on standard error; no file holds it."""
     code, printed, told = command("keys", *CI)

@@ -16,6 +16,7 @@ def listed(command: Command) -> list[tuple[str, str, bool]]:
     return [(account["email"], account["role"], account["disabled"]) for account in accounts]
 
 
+@pytest.mark.proves("S9")
 def test_a_fresh_deployment_has_no_account(command: Command) -> None:
     """Nobody comes with it; the text says how to open one."""
     assert command("users", "list", "--json") == (0, "[]\n", "")

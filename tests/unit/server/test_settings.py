@@ -155,10 +155,6 @@ def test_the_file_is_read(tmp_path: Path, line: str, name: str, value: object) -
         ("rate_limit", "1000000001/second"),
         ("anonymous_rate_limit", "-1/minute"),
         ("registration", "yes"),
-        ("trusted_proxies", "*"),
-        ("trusted_proxies", "0.0.0.0/0"),
-        ("trusted_proxies", "::/0"),
-        ("trusted_proxies", "10.0.0.1,0.0.0.0/0"),
         ("trusted_proxies", "proxy.example"),
         ("secret_key", ""),
         ("secret_key", "x" * 31),
@@ -186,6 +182,16 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
         load_settings({name: value} if place == "flag" else {})
 
     assert {error["loc"][0] for error in caught.value.errors()} == {name}
+
+
+@pytest.mark.proves("S34")
+@pytest.mark.parametrize("everybody", ["*", "0.0.0.0/0", "::/0", "10.0.0.1,0.0.0.0/0", "1.2.3.4/0"])
+def test_not_everybody_can_be_trusted(monkeypatch: pytest.MonkeyPatch, everybody: str) -> None:
+    """Then whoever calls would say what their address is."""
+    monkeypatch.setenv("SEATRIAL_TRUSTED_PROXIES", everybody)
+
+    with pytest.raises(ValidationError, match=r"name your proxies|expected addresses or networks"):
+        load_settings({})
 
 
 RANDOM = "3f9c0a7be1d24856b0c93d7f1e6a8254"

@@ -39,6 +39,7 @@ def test_an_upload_at_the_least_rate_is_taken(tmp_path: Path) -> None:
     assert upload(tmp_path, 16, LEAST_RATE, 1.0) == (16, 16 * LEAST_RATE)
 
 
+@pytest.mark.proves("S41")
 def test_an_upload_that_trickles_is_given_up(tmp_path: Path) -> None:
     """Though no two of its pieces are far apart: it has its first seconds, and what its bytes are worth."""
     taken, _ = upload(tmp_path, 1000, LEAST_RATE // 10, 1.0)

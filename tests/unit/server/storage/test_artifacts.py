@@ -45,6 +45,7 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     assert store.model(store.put(b"x" * 1000)) == b"x" * 1000
 
 
+@pytest.mark.proves("S53")
 def test_a_flipped_bit_is_noticed_at_every_read(tmp_path: Path) -> None:
     """Both digests are named."""
     store = ContentStore(tmp_path)

@@ -31,6 +31,7 @@ def lines(capsys: Stderr) -> list[dict[str, object]]:
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 
+@pytest.mark.proves("S43")
 def test_an_event_is_a_line_of_json(capsys: Stderr) -> None:
     """It has the event, the level, the time in UTC and what was said with it."""
     logs.configure("info", human=False)

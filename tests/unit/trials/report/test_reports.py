@@ -98,6 +98,7 @@ def test_every_kind_of_proof_can_be_shown(made: Callable[[], Proof], tmp_path: P
     assert files.read(tmp_path) == found
 
 
+@pytest.mark.proves("S48")
 def test_html_needs_nothing_else_and_runs_nothing() -> None:
     """No script, no link to fetch; what a target answered is text."""
     html = page(failing())
