@@ -98,6 +98,7 @@ def test_a_key_is_made_listed_and_revoked(team: Team) -> None:
     assert ("of the operator" in everybodys[1], len(everybodys[1].splitlines())) == (True, 3)
     assert revoked == (0, f"{mine['key_id']} is revoked.\n", "")
     assert (before, after) == (200, 401)
+    until(lambda: json.loads(team.keys_here("list", "--json")[1])[-1]["last_used_at"] is not None, "its use is kept")
     assert team.keys("list", token=team.admin) == team.keys_here("list")
 
 
