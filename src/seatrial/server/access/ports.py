@@ -101,8 +101,8 @@ class Keys(Protocol):
 class Signing(Protocol):
     """Signing keys, with their sealed halves."""
 
-    def newest(self, before: float) -> tuple[SigningKey, str]:
-        """The newest key that was made before a moment; the first one where all are younger."""
+    def newest(self, before: float) -> tuple[SigningKey, str] | None:
+        """The newest key that was made before a moment; the first where all are younger; none where there is none."""
 
     def add_signing_key(self, key: SigningKey, sealed: str, retire_others: float, deed: Deed) -> None:
         """Keep a key that signs from now on; the others verify until `retire_others`."""

@@ -20,9 +20,9 @@ from seatrial.server.api.access_schemas import (
     RefreshView,
     TokensView,
 )
-from seatrial.server.api.document import body_of, read_document
+from seatrial.server.api.document import read_document
 from seatrial.server.api.guard import Guard, needs_caller, open_to_all
-from seatrial.server.api.openapi import problems
+from seatrial.server.api.openapi import body_of, problems
 from seatrial.server.core.clock import Monotonic
 from seatrial.server.core.errors import AccountNeeded, LimitExceeded, RegistrationClosed
 from seatrial.server.limits.rate import Rate

@@ -8,9 +8,9 @@ from starlette.concurrency import run_in_threadpool
 
 from seatrial.server.access.principal import Principal
 from seatrial.server.api.access_schemas import KeyView, MadeKeyView, NewKeyView, RotateView
-from seatrial.server.api.document import body_of, read_document
+from seatrial.server.api.document import read_document
 from seatrial.server.api.guard import Guard, needs_caller
-from seatrial.server.api.openapi import problems
+from seatrial.server.api.openapi import body_of, problems
 from seatrial.server.core.clock import Monotonic
 from seatrial.server.core.errors import AccountNeeded
 from seatrial.server.limits.rate import parse_rate

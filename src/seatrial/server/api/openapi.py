@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from seatrial.contracts.problem import MEDIA_TYPE
 from seatrial.server.api.schemas import ProblemView
@@ -67,6 +68,16 @@ def problems(*statuses: int) -> Responses:
     return {status: {"description": _TEXTS[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
 
 
+_documents: dict[str, type[BaseModel]] = {}
+
+
+def body_of(kind: type[BaseModel]) -> dict[str, Any]:
+    """What the schema says of a body that a route reads itself, for its `openapi_extra`."""
+    _documents[kind.__name__] = kind
+    schema = {"$ref": f"#/components/schemas/{kind.__name__}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
 class DocumentedAPI(FastAPI):
     """FastAPI whose schema tells the truth about errors: problems everywhere, and none that cannot happen."""
 
@@ -75,9 +86,11 @@ class DocumentedAPI(FastAPI):
         if self.openapi_schema is None:
             document = super().openapi()
             schemas = document["components"]["schemas"]
-            problem = ProblemView.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas.update(problem.pop("$defs"))
-            schemas[ProblemView.__name__] = problem
+            ours: dict[str, type[BaseModel]] = {**_documents, ProblemView.__name__: ProblemView}
+            for name, kind in ours.items():
+                schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+                schemas.update(schema.pop("$defs", {}))
+                schemas[name] = schema
             for path in document["paths"].values():
                 for operation in path.values():
                     _drop_foreign_errors(operation["responses"])

@@ -14,7 +14,7 @@ from seatrial.server.access.principal import Principal, Role
 from seatrial.server.access.tokens import LIFETIME, Signer, open_signer
 from seatrial.server.access.view import Account
 from seatrial.server.core.clock import Wall
-from seatrial.server.core.errors import InvalidInput, Unauthenticated
+from seatrial.server.core.errors import InvalidInput, StorageUnavailable, Unauthenticated
 
 SESSION_SECONDS = 30 * 86400.0
 """How long after a login its refresh tokens are good, however often they are exchanged."""
@@ -155,7 +155,10 @@ class AccountService:
 
     def _sign(self, account: Account) -> str:
         now = self._clock()
-        key, sealed = self._signing.newest(now - SETTLE_SECONDS)
+        newest = self._signing.newest(now - SETTLE_SECONDS)
+        if newest is None:
+            raise StorageUnavailable("There is no key to sign tokens with: the next start makes one.")
+        key, sealed = newest
         if self._signer is None or self._signer.kid != key.kid:
             self._signer = open_signer(key.kid, sealed, self._secret)
         return self._signer.sign(account.account_id, account.epoch, now)

@@ -138,9 +138,12 @@ def _may_touch(caller: Principal, key: ApiKey) -> bool:
 
 def prepare_signing(signing: Signing, secret: bytes, now: float) -> None:
     """Make the first signing key, if there is none; raises `ValueError` where the newest cannot be opened."""
-    signing.add_first(*new_signing_key(secret, now))
-    key, sealed = signing.newest(now)
-    open_signer(key.kid, sealed, secret)
+    newest = signing.newest(now)
+    if newest is None:
+        signing.add_first(*new_signing_key(secret, now))
+    else:
+        key, sealed = newest
+        open_signer(key.kid, sealed, secret)
 
 
 def rotate_signing(signing: Signing, secret: bytes, now: float, who: str) -> str:

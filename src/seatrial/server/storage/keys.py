@@ -87,14 +87,14 @@ class SqlKeys:
                 changed(connection)
                 audit.keep(connection, deed)
 
-    def newest(self, before: float) -> tuple[SigningKey, str]:
+    def newest(self, before: float) -> tuple[SigningKey, str] | None:
         """See `Signing.newest`."""
         old_enough = signing_keys.c.created <= before
         age = signing_keys.c.created
         with reading(self._engine) as connection:
             row = connection.execute(select(signing_keys).where(old_enough).order_by(age.desc()).limit(1)).one_or_none()
-            row = row or connection.execute(select(signing_keys).order_by(age).limit(1)).one()
-        return _signing_of(row), row.sealed
+            row = row or connection.execute(select(signing_keys).order_by(age).limit(1)).one_or_none()
+        return (_signing_of(row), row.sealed) if row else None
 
     def add_signing_key(self, key: SigningKey, sealed: str, retire_others: float, deed: Deed) -> None:
         """See `Signing.add_signing_key`."""
