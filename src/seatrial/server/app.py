@@ -21,7 +21,6 @@ from seatrial.server.api.auth import auth_routes
 from seatrial.server.api.cors import cross_origin
 from seatrial.server.api.edge import Edge
 from seatrial.server.api.gate import gate_routes, proof_routes
-from seatrial.server.api.guard import require_policies
 from seatrial.server.api.journal import Journal
 from seatrial.server.api.keys import key_routes
 from seatrial.server.api.lane import Lane
@@ -203,11 +202,10 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
     return cross_origin(edge, settings.cors_origins)
 
 
-def _complete(app: FastAPI, routers: Sequence[APIRouter]) -> None:
+def _complete(app: openapi.DocumentedAPI, routers: Sequence[APIRouter]) -> None:
     for router in routers:
-        app.include_router(router)
+        app.include(router)
     problems.install(app)
-    require_policies(app.routes)
 
 
 def _follow(

@@ -71,12 +71,12 @@ class Accounts(Protocol):
     def rotate(self, session_id: str, used: str, following: str, now: float, deed: Deed) -> Account | None:
         """Exchange the token of a session; the account, if it is the current one of a session that is good.
 
-        One that was exchanged before ends the session, and the deed is kept, unless that was just now: of several who
-        come with the same token within `GRACE_SECONDS` one is served, and the others are only refused.
+        One that was exchanged before ends the session, and the deed is kept as its owner's, unless that was just now:
+        of several who come with the same token within `GRACE_SECONDS` one is served, and the others are only refused.
         """
 
     def end_session(self, session_id: str, current: str, deed: Deed) -> None:
-        """End a session, by its current token."""
+        """End a session, by its current token. Whose it was is put into the deed, as in `rotate`."""
 
     def note(self, deed: Deed) -> None:
         """Keep a deed that changes nothing."""
@@ -94,8 +94,11 @@ class Keys(Protocol):
     def get_key(self, key_id: str) -> ApiKey:
         """One key; raises `UnknownKey`."""
 
-    def end_key(self, key_id: str, at: float, deed: Deed, *, revoke: bool) -> None:
-        """Let a key end at a moment: by revoking it, or by its expiry. Raises `UnknownKey`."""
+    def revoke_key(self, key_id: str, at: float, deed: Deed) -> None:
+        """Let a key end at a moment, unless it was revoked before."""
+
+    def exchange_key(self, key: ApiKey, old_id: str, ends: float, deed: Deed) -> None:
+        """Keep a key in the place of another, which ends at a moment."""
 
 
 class Signing(Protocol):

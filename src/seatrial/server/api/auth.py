@@ -24,7 +24,7 @@ from seatrial.server.api.document import read_document
 from seatrial.server.api.guard import Guard, needs_caller, open_to_all
 from seatrial.server.api.openapi import body_of, problems
 from seatrial.server.core.clock import Monotonic
-from seatrial.server.core.errors import AccountNeeded, LimitExceeded, RegistrationClosed
+from seatrial.server.core.errors import LimitExceeded, RegistrationClosed
 from seatrial.server.limits.rate import Rate
 from seatrial.server.services.accounts import AccountService, Tokens, normal
 from seatrial.server.services.bounded import BoundedExecutor
@@ -100,11 +100,9 @@ def auth_routes(desk: Desk) -> APIRouter:
         openapi_extra=body_of(PasswordView),
     )
     async def change_password(
-        request: Request, caller: Annotated[Principal, Depends(needs_caller(guard))]
+        request: Request, caller: Annotated[Principal, Depends(needs_caller(guard, "user"))]
     ) -> dict[str, Any]:
         """Change the password: all other sessions end, and these tokens take the place of the old ones."""
-        if caller.kind != "user":
-            raise AccountNeeded
         wish = await read_document(request, guard, PasswordView, clock)
         undo = await desk.admit_try(request, caller.name.removeprefix("user:"))
         where = guard.network(request), guard.origin(request)

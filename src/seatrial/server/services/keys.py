@@ -78,7 +78,7 @@ class KeyService:
         """End a key now; raises `UnknownKey`, also for what is another's."""
         key = self._own(key_id, caller)
         deed = Deed("key_revoked", caller.name, f"{key.key_id} ({key.name})", origin)
-        self._store.end_key(key_id, self._clock(), deed, revoke=True)
+        self._store.revoke_key(key_id, self._clock(), deed)
         self._refresh()
 
     def rotate(self, key_id: str, overlap: float, caller: Principal, origin: Origin) -> tuple[str, ApiKey]:
@@ -91,9 +91,8 @@ class KeyService:
         if old.expires is not None:
             key = replace(key, expires=now + (old.expires - old.created))
         deed = Deed("key_rotated", caller.name, f"{old.key_id} -> {key.key_id} ({key.name})", origin)
-        self._store.add_key(key, deed)
         ends = min(now + overlap, old.expires or now + overlap)
-        self._store.end_key(old.key_id, ends, deed, revoke=False)
+        self._store.exchange_key(key, old.key_id, ends, deed)
         self._refresh()
         return secret, key
 

@@ -1,5 +1,6 @@
 """Accounts and their sessions, in the database of the registry."""
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
@@ -125,15 +126,16 @@ class SqlAccounts:
             just_now = used == row.previous and now - row.rotated <= GRACE_SECONDS
             if not (row.revoked or used == row.current or just_now):
                 connection.execute(update(sessions).filter_by(session_id=session_id).values(revoked=True))
-                audit.keep(connection, deed)
+                _keep_of(connection, row.account_id, deed)
         return None
 
     def end_session(self, session_id: str, current: str, deed: Deed) -> None:
         """See `Accounts.end_session`."""
         one = update(sessions).filter_by(session_id=session_id, current=current, revoked=False)
         with writing(self._engine) as connection:
-            if connection.execute(one.values(revoked=True)).rowcount:
-                audit.keep(connection, deed)
+            whose = connection.execute(select(sessions.c.account_id).filter_by(session_id=session_id)).scalar()
+            if connection.execute(one.values(revoked=True)).rowcount and whose is not None:
+                _keep_of(connection, whose, deed)
 
     def note(self, deed: Deed) -> None:
         """See `Accounts.note`."""
@@ -156,6 +158,12 @@ def changed(connection: Connection) -> None:
 def account_of(row: Row[Any]) -> Account:
     """An account, as its row has it."""
     return Account(row.account_id, row.email, row.role, row.created, row.disabled, row.epoch)
+
+
+def _keep_of(connection: Connection, account_id: str, deed: Deed) -> None:
+    """Keep a deed as that of an account."""
+    row = connection.execute(select(accounts).filter_by(account_id=account_id)).one()
+    audit.keep(connection, replace(deed, who=account_of(row).principal.name))
 
 
 def _end_sessions(connection: Connection, account_id: str) -> None:

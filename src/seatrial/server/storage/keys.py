@@ -54,19 +54,8 @@ class SqlKeys:
 
     def add_key(self, key: ApiKey, deed: Deed) -> None:
         """See `Keys.add_key`."""
-        values = {
-            "key_id": key.key_id,
-            "name": key.name,
-            "account_id": key.account_id,
-            "digest": key.digest,
-            "scopes": ",".join(sorted(key.scopes)),
-            "created": key.created,
-            "expires": key.expires,
-            "rate": str(key.rate) if key.rate else None,
-            "concurrency": key.concurrency,
-        }
         with writing(self._engine) as connection:
-            connection.execute(insert(api_keys).values(values))
+            connection.execute(insert(api_keys).values(_key_row(key)))
             changed(connection)
             audit.keep(connection, deed)
 
@@ -78,14 +67,21 @@ class SqlKeys:
             raise UnknownKey(f"There is no API key '{key_id[:50]}'.")
         return _key_of(row)
 
-    def end_key(self, key_id: str, at: float, deed: Deed, *, revoke: bool) -> None:
-        """See `Keys.end_key`."""
-        values = {"revoked": at} if revoke else {"expires": at}
+    def revoke_key(self, key_id: str, at: float, deed: Deed) -> None:
+        """See `Keys.revoke_key`."""
         with writing(self._engine) as connection:
-            ended = connection.execute(update(api_keys).filter_by(key_id=key_id, revoked=None).values(values))
-            if ended.rowcount:
+            revoked = update(api_keys).filter_by(key_id=key_id, revoked=None).values(revoked=at)
+            if connection.execute(revoked).rowcount:
                 changed(connection)
                 audit.keep(connection, deed)
+
+    def exchange_key(self, key: ApiKey, old_id: str, ends: float, deed: Deed) -> None:
+        """See `Keys.exchange_key`."""
+        with writing(self._engine) as connection:
+            connection.execute(update(api_keys).filter_by(key_id=old_id).values(expires=ends))
+            connection.execute(insert(api_keys).values(_key_row(key)))
+            changed(connection)
+            audit.keep(connection, deed)
 
     def newest(self, before: float) -> tuple[SigningKey, str] | None:
         """See `Signing.newest`."""
@@ -111,6 +107,20 @@ class SqlKeys:
             changed(connection)  # which locks: of two who come at once the second sees the first one's
             if connection.execute(select(signing_keys.c.kid).limit(1)).scalar() is None:
                 connection.execute(insert(signing_keys).values(_signing_row(key, sealed)))
+
+
+def _key_row(key: ApiKey) -> dict[str, Any]:
+    return {
+        "key_id": key.key_id,
+        "name": key.name,
+        "account_id": key.account_id,
+        "digest": key.digest,
+        "scopes": ",".join(sorted(key.scopes)),
+        "created": key.created,
+        "expires": key.expires,
+        "rate": str(key.rate) if key.rate else None,
+        "concurrency": key.concurrency,
+    }
 
 
 def _key_of(row: Row[Any]) -> ApiKey:
