@@ -68,14 +68,16 @@ class AccountService:
         self._signer: Signer | None = None
 
     def register(self, email: str, password: str, origin: Origin) -> None:
-        """Open an account for a viewer. Of an address that is taken nothing is changed, and nothing is told.
+        """Open an account for a viewer. Of an address that is taken nothing is changed; only the audit is told.
 
         Raises:
             InvalidInput: of an address or password that may not be.
         """
         account = self.new_account(email, password, "viewer")
-        if self._accounts.create(account, self._passwords.hash(password), _created(account, account.principal, origin)):
-            self._refresh()
+        deed = Deed("account_created", account.principal.name, f"{account.email} ({account.role})", origin)
+        if not self._accounts.create(account, self._passwords.hash(password), deed):
+            self._accounts.note(replace(deed, who="unknown", outcome="failure"))  # which takes as long
+        self._refresh()
 
     def create(self, email: str, password: str, role: Role, who: str) -> Account:
         """Open an account of any role, by whoever may; raises `InvalidInput` also where the address is taken."""
@@ -184,10 +186,6 @@ def _require_good(password: str, email: str, place: str) -> None:
 
 def _wrong(place: str, detail: str, expected: str, received: str) -> InvalidInput:
     return InvalidInput(detail, [Fault(place, detail, expected, received)])
-
-
-def _created(account: Account, by: Principal, origin: Origin) -> Deed:
-    return Deed("account_created", by.name, f"{account.email} ({account.role})", origin)
 
 
 def _new_token(session_id: str) -> str:
