@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from seatrial.contracts.problem import Fault
@@ -84,15 +84,12 @@ class KeyService:
     def rotate(self, key_id: str, overlap: float, caller: Principal, origin: Origin) -> tuple[str, ApiKey]:
         """A new key like an old one, which stays good for `overlap` seconds; raises `UnknownKey`, also if it ended."""
         old, now = self._own(key_id, caller), self._clock()
-        if old.revoked is not None or (old.expires is not None and old.expires <= now):
-            raise UnknownKey(f"The API key '{key_id}' has ended; make another one.")
-        wish = Wish(old.name, old.scopes, None, old.rate, old.concurrency)
+        expires = None if old.expires is None else now + (old.expires - old.created)
+        wish = Wish(old.name, old.scopes, expires, old.rate, old.concurrency)
         secret, key = self._new(wish, old.account_id, now)
-        if old.expires is not None:
-            key = replace(key, expires=now + (old.expires - old.created))
         deed = Deed("key_rotated", caller.name, f"{old.key_id} -> {key.key_id} ({key.name})", origin)
-        ends = min(now + overlap, old.expires or now + overlap)
-        self._store.exchange_key(key, old.key_id, ends, deed)
+        if not self._store.exchange_key(old.key_id, now + overlap, key, deed):
+            raise UnknownKey(f"The API key '{key_id}' has ended; make another one.")
         self._refresh()
         return secret, key
 

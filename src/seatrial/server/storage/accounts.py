@@ -7,16 +7,13 @@ from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from seatrial.server.access.audit import Deed
-from seatrial.server.access.ports import GRACE_SECONDS, Session
+from seatrial.server.access.ports import GRACE_SECONDS, KNOWN_SECONDS, Session
 from seatrial.server.access.principal import Role
 from seatrial.server.access.view import Account
 from seatrial.server.core.errors import UnknownAccount
 from seatrial.server.storage import audit
 from seatrial.server.storage.database import reading, writing
 from seatrial.server.storage.tables import access_head, accounts, networks, sessions
-
-KNOWN_SECONDS = 90 * 86400.0
-"""How long it is known from where somebody has logged in."""
 
 
 class SqlAccounts:
@@ -30,11 +27,6 @@ class SqlAccounts:
         with reading(self._engine) as connection:
             row = connection.execute(select(accounts).filter_by(email=email)).one_or_none()
         return (account_of(row), row.password) if row else None
-
-    def password_of(self, account_id: str) -> str | None:
-        """See `Accounts.password_of`."""
-        with reading(self._engine) as connection:
-            return connection.execute(select(accounts.c.password).filter_by(account_id=account_id)).scalar()
 
     def create(self, account: Account, password: str, deed: Deed) -> bool:
         """See `Accounts.create`."""
@@ -56,17 +48,21 @@ class SqlAccounts:
             return False
         return True
 
-    def set_password(self, account_id: str, password: str, deed: Deed | None) -> None:
-        """See `Accounts.set_password`."""
-        one = update(accounts).filter_by(account_id=account_id)
+    def rehash(self, account_id: str, kept: str, better: str) -> None:
+        """See `Accounts.rehash`."""
         with writing(self._engine) as connection:
-            if deed is None:
-                connection.execute(one.values(password=password))
-                return
-            connection.execute(one.values(password=password, epoch=accounts.c.epoch + 1))
+            connection.execute(update(accounts).filter_by(account_id=account_id, password=kept).values(password=better))
+
+    def set_password(self, account_id: str, kept: str, password: str, deed: Deed) -> Account | None:
+        """See `Accounts.set_password`."""
+        one = update(accounts).filter_by(account_id=account_id, password=kept)
+        with writing(self._engine) as connection:
+            if not connection.execute(one.values(password=password, epoch=accounts.c.epoch + 1)).rowcount:
+                return None
             _end_sessions(connection, account_id)
             changed(connection)
             audit.keep(connection, deed)
+            return account_of(connection.execute(select(accounts).filter_by(account_id=account_id)).one())
 
     def change(self, email: str, deed: Deed, *, role: Role | None = None, disabled: bool | None = None) -> Account:
         """See `Accounts.change`."""
@@ -83,10 +79,15 @@ class SqlAccounts:
             audit.keep(connection, deed)
         return account_of(row)
 
-    def open_session(self, session: Session, network: str, deed: Deed) -> None:
+    def open_session(self, session: Session, network: str, deed: Deed) -> bool:
         """See `Accounts.open_session`. What nobody can use any more is swept on the way."""
         now, whose = session.opened, session.account_id
+        same = select(accounts.c.account_id).filter_by(account_id=whose, epoch=session.epoch)
         with writing(self._engine) as connection:
+            if (
+                connection.execute(same.with_for_update()).scalar() is None
+            ):  # who changes it meanwhile waits, and ends it
+                return False
             connection.execute(delete(networks).where(networks.c.seen < now - KNOWN_SECONDS))
             connection.execute(delete(sessions).where(sessions.c.expires < now))
             if not connection.execute(
@@ -96,7 +97,7 @@ class SqlAccounts:
             connection.execute(
                 insert(sessions).values(
                     session_id=session.session_id,
-                    account_id=session.account_id,
+                    account_id=whose,
                     current=session.current,
                     previous="",
                     rotated=0.0,
@@ -105,6 +106,7 @@ class SqlAccounts:
                 )
             )
             audit.keep(connection, deed)
+        return True
 
     def rotate(self, session_id: str, used: str, following: str, now: float, deed: Deed) -> Account | None:
         """See `Accounts.rotate`."""
@@ -120,9 +122,7 @@ class SqlAccounts:
             if row is None:
                 return None
             if done.rowcount:
-                found = connection.execute(select(accounts).filter_by(account_id=row.account_id, disabled=False))
-                account = found.one_or_none()
-                return account_of(account) if account else None
+                return account_of(connection.execute(select(accounts).filter_by(account_id=row.account_id)).one())
             just_now = used == row.previous and now - row.rotated <= GRACE_SECONDS
             if not (row.revoked or used == row.current or just_now):
                 connection.execute(update(sessions).filter_by(session_id=session_id).values(revoked=True))
