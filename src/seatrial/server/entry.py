@@ -83,6 +83,8 @@ class Access:
             clock.monotonic, self.trail.note,
         )  # fmt: skip
         self._caught_up = -math.inf
+        self._looking = asyncio.Lock()
+        self._next_look: asyncio.Task[None] | None = None
 
     def follow(self) -> None:
         """See what others have changed, and write what is to be written; called in a thread, by one at a time."""
@@ -103,13 +105,20 @@ class Access:
             await self._shared.close()
 
     async def _catch_up(self) -> None:
-        """Somebody came whom this worker does not know: perhaps another one has let them in just now."""
-        now = clock.monotonic()
-        if now - self._caught_up < CATCH_UP_SECONDS:
-            return
-        self._caught_up = now
-        with suppress(StorageUnavailable):
-            await asyncio.to_thread(self._known.refresh)
+        """Somebody came whom this worker does not know: perhaps another one has let them in just now.
+
+        All who come before a look begins wait for that one; a look that goes on may have read too early for them.
+        """
+        if self._next_look is None:
+            self._next_look = asyncio.create_task(self._look())
+        await asyncio.shield(self._next_look)
+
+    async def _look(self) -> None:
+        async with self._looking:
+            await asyncio.sleep(self._caught_up + CATCH_UP_SECONDS - clock.monotonic())
+            self._next_look, self._caught_up = None, clock.monotonic()
+            with suppress(StorageUnavailable):
+                await asyncio.to_thread(self._known.refresh)
 
     def _note_exceeded(self, name: str) -> None:
         self.trail.note(Deed("rate_limit_exceeded", name, outcome="failure"))
