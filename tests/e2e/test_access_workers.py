@@ -144,9 +144,7 @@ def test_a_role_that_is_lowered_binds_at_every_worker(server: ServerProcess, lin
     assert scopes(other, one.log_in("role@example.org")["access_token"]) == ["predict", "read"]
 
 
-def test_another_password_ends_what_was_before_at_every_worker(
-    server: ServerProcess, lines: tuple[Line, Line]
-) -> None:
+def test_another_password_ends_what_was_before_at_every_worker(server: ServerProcess, lines: tuple[Line, Line]) -> None:
     """All tokens of all sessions; the new ones are good at once, and the keys go on."""
     one, other = lines
     command(server.folder, "users", "create", "--email", "word@example.org")
@@ -167,7 +165,7 @@ def test_another_password_ends_what_was_before_at_every_worker(
 @pytest.mark.proves("S15")
 def test_a_new_signing_key_is_followed_by_every_worker(server: ServerProcess, lines: tuple[Line, Line]) -> None:
     """Both publish it, both take what either has signed, before and after; soon it signs."""
-    one, other = lines
+    one, _ = lines
     command(server.folder, "users", "create", "--email", "kid@example.org")
     old = one.log_in("kid@example.org")
     (before,) = kids(one)
@@ -197,9 +195,7 @@ def kid_of(token: str) -> str:
 @pytest.mark.proves("S17")
 @pytest.mark.proves("S18")
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_of_fifty_who_refresh_at_once_one_is_served(
-    start_server: StartServer, tmp_path: Path, database: str
-) -> None:
+def test_of_fifty_who_refresh_at_once_one_is_served(start_server: StartServer, tmp_path: Path, database: str) -> None:
     """Over two workers. What that one got is good; the old token, once more after the grace, ends the session."""
     with ExitStack() as stack:
         url = {}

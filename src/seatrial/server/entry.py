@@ -48,7 +48,8 @@ class Access:
         self.trail = Trail(database.audit, partial(_log_deed, log))
         self._known = AccessMirror(database.keys, clock.wall)
         self._registration = settings.registration == "open" if settings.registration else loopback
-        self._shared = RedisLimits(settings.redis_url.get_secret_value()) if settings.redis_url else None
+        url = settings.redis_url
+        self._shared = RedisLimits(url.get_secret_value(), partial(_log_limits, log)) if url else None
         self._tasks: set[asyncio.Task[None]] = set()
         near = settings.anonymous_rate_limit if "anonymous_rate_limit" in settings.model_fields_set else None
         policy = Policy(settings.rate_limit, settings.anonymous_rate_limit, near, settings.workers)
@@ -144,3 +145,8 @@ def _hosts(settings: Settings) -> frozenset[str] | None:
 def _log_deed(log: FilteringBoundLogger, deed: Deed) -> None:
     told = {"who": deed.who, "subject": deed.subject, "outcome": deed.outcome}
     log.info(deed.event, **told, address=deed.origin.address, request_id=deed.origin.request_id)
+
+
+def _log_limits(log: FilteringBoundLogger, event: str, detail: str) -> None:
+    level = log.error if event == "limits_lost" else log.info
+    level(event, detail=detail)
