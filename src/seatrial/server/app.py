@@ -86,6 +86,13 @@ def prepare(settings: Settings) -> None:
         sweep_files(registry, store)
 
 
+def announce(settings: Settings) -> None:
+    """Say, once, before any worker starts, what an operator may not expect."""
+    if settings.workers > 1 and settings.redis_url is None:
+        told = "Each worker enforces its part of a limit; with SEATRIAL_REDIS_URL they count together."
+        structlog.get_logger("seatrial").warning("limits_are_shared_out", workers=settings.workers, detail=told)
+
+
 def _store(settings: Settings) -> ContentStore:
     return ContentStore(settings.data_dir / "artifacts")
 

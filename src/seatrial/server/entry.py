@@ -48,7 +48,8 @@ class Access:
         self.trail = Trail(database.audit, partial(_log_deed, log))
         self._known = AccessMirror(database.keys, clock.wall)
         self._registration = settings.registration == "open" if settings.registration else loopback
-        self._shared = RedisLimits(settings.redis_url.get_secret_value()) if settings.redis_url else None
+        url = settings.redis_url
+        self._shared = RedisLimits(url.get_secret_value(), partial(_log_limits, log)) if url else None
         self._tasks: set[asyncio.Task[None]] = set()
         near = settings.anonymous_rate_limit if "anonymous_rate_limit" in settings.model_fields_set else None
         policy = Policy(settings.rate_limit, settings.anonymous_rate_limit, near, settings.workers)
@@ -83,6 +84,8 @@ class Access:
             clock.monotonic, self.trail.note,
         )  # fmt: skip
         self._caught_up = -math.inf
+        self._looking = asyncio.Lock()
+        self._next_look: asyncio.Task[None] | None = None
 
     def follow(self) -> None:
         """See what others have changed, and write what is to be written; called in a thread, by one at a time."""
@@ -103,13 +106,20 @@ class Access:
             await self._shared.close()
 
     async def _catch_up(self) -> None:
-        """Somebody came whom this worker does not know: perhaps another one has let them in just now."""
-        now = clock.monotonic()
-        if now - self._caught_up < CATCH_UP_SECONDS:
-            return
-        self._caught_up = now
-        with suppress(StorageUnavailable):
-            await asyncio.to_thread(self._known.refresh)
+        """Somebody came whom this worker does not know: perhaps another one has let them in just now.
+
+        All who come before a look begins wait for that one; a look that goes on may have read too early for them.
+        """
+        if self._next_look is None:
+            self._next_look = asyncio.create_task(self._look())
+        await asyncio.shield(self._next_look)
+
+    async def _look(self) -> None:
+        async with self._looking:
+            await asyncio.sleep(self._caught_up + CATCH_UP_SECONDS - clock.monotonic())
+            self._next_look, self._caught_up = None, clock.monotonic()
+            with suppress(StorageUnavailable):
+                await asyncio.to_thread(self._known.refresh)
 
     def _note_exceeded(self, name: str) -> None:
         self.trail.note(Deed("rate_limit_exceeded", name, outcome="failure"))
@@ -135,3 +145,8 @@ def _hosts(settings: Settings) -> frozenset[str] | None:
 def _log_deed(log: FilteringBoundLogger, deed: Deed) -> None:
     told = {"who": deed.who, "subject": deed.subject, "outcome": deed.outcome}
     log.info(deed.event, **told, address=deed.origin.address, request_id=deed.origin.request_id)
+
+
+def _log_limits(log: FilteringBoundLogger, event: str, detail: str) -> None:
+    level = log.error if event == "limits_lost" else log.info
+    level(event, detail=detail)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from seatrial.server.access.audit import Deed
 from seatrial.server.access.keys import digest
@@ -184,7 +185,7 @@ def _sessions(router: APIRouter, desk: Desk) -> None:
         """Exchange a refresh token, which is good once. One that comes again later ends its session."""
         await guard.admit_anybody(request)
         wish = await read_document(request, guard, RefreshView, clock)
-        return _told(await desk.run(partial(desk.accounts.refresh, wish.refresh_token, guard.origin(request))))
+        return _told(await run_in_threadpool(desk.accounts.refresh, wish.refresh_token, guard.origin(request)))
 
     @router.post(
         "/auth/logout",
@@ -198,7 +199,7 @@ def _sessions(router: APIRouter, desk: Desk) -> None:
         """End the session of a refresh token. Its access token ends by itself, minutes later."""
         await guard.admit_anybody(request)
         wish = await read_document(request, guard, RefreshView, clock)
-        await desk.run(partial(desk.accounts.logout, wish.refresh_token, guard.origin(request)))
+        await run_in_threadpool(desk.accounts.logout, wish.refresh_token, guard.origin(request))
         return Response(status_code=204)
 
 

@@ -1,5 +1,6 @@
 """Accounts and their sessions, in the database of the registry."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -93,7 +94,8 @@ class SqlAccounts:
             if not connection.execute(
                 update(networks).filter_by(account_id=whose, network=network).values(seen=now)
             ).rowcount:
-                connection.execute(insert(networks).values(account_id=whose, network=network, seen=now))
+                with suppress(IntegrityError), connection.begin_nested():  # another login from there came just now
+                    connection.execute(insert(networks).values(account_id=whose, network=network, seen=now))
             connection.execute(
                 insert(sessions).values(
                     session_id=session.session_id,
