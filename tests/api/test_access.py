@@ -12,8 +12,7 @@ from starlette.types import ASGIApp
 from tests.inprocess import caller, problem, serving
 from tests.inputs import DENVER, Json
 
-from seatrial.server.access import authenticate
-from seatrial.server.access.principal import Principal, Scope
+from seatrial.server.access.principal import Scope
 
 Asked = tuple[str, str, Json]
 """Method, path and data of a request."""
@@ -197,8 +196,14 @@ def test_the_token_is_made_once_and_is_private(tmp_path: Path) -> None:
     assert len(made) == 1
     assert len(made.pop().strip()) >= 40
     assert stat.S_IMODE((tmp_path / "new" / "admin.token").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "new" / "secret.key").stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
-    assert {path.name for path in (tmp_path / "new").iterdir()} == {"admin.token", "artifacts", "seatrial.db"}
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {
+        "admin.token",
+        "artifacts",
+        "seatrial.db",
+        "secret.key",
+    }
 
 
 @pytest.mark.parametrize(
@@ -264,23 +269,23 @@ def test_the_gate_is_asked_by_who_may_read(app: ASGIApp, token: str) -> None:
 
 
 @pytest.fixture
-def holding(monkeypatch: pytest.MonkeyPatch) -> Callable[[Scope], None]:
-    """Lets the token stand for somebody who holds one scope: keys with fewer scopes than all are still to come."""
+def holding(app: ASGIApp, token: str) -> Callable[[Scope], str]:
+    """Makes a key that holds one scope."""
 
-    def hold(scope: Scope) -> None:
-        monkeypatch.setattr(authenticate, "ADMIN", Principal("key:ci", frozenset({scope})))
+    def hold(scope: Scope) -> str:
+        made = caller(app).post("/auth/keys", json={"name": "ci", "scopes": [scope]}, headers=bearer(token))
+        return str(made.json()["key"])
 
     return hold
 
 
 @writing
 def test_a_missing_scope_is_403_and_named(
-    app: ASGIApp, token: str, holding: Callable[[Scope], None], path: str, scope: str, status: int
+    app: ASGIApp, holding: Callable[[Scope], str], path: str, scope: str, status: int
 ) -> None:
     """Known callers hear which scope they lack, in words and in the header; before the body is looked at."""
     del status
-    holding("read")
-    refused = caller(app).post(path, content=b"{", headers=bearer(token))
+    refused = caller(app).post(path, content=b"{", headers=bearer(holding("read")))
     answer = problem(refused, 403, "forbidden")
 
     assert f"'{scope}'" in answer["detail"]
@@ -288,13 +293,10 @@ def test_a_missing_scope_is_403_and_named(
 
 
 @pytest.mark.parametrize("reason", ["", "the old one answers wrong"])
-def test_an_override_needs_the_scope_admin(
-    app: ASGIApp, token: str, holding: Callable[[Scope], None], reason: str
-) -> None:
+def test_an_override_needs_the_scope_admin(app: ASGIApp, holding: Callable[[Scope], str], reason: str) -> None:
     """To promote is not to promote without proof."""
-    holding("models:promote")
     query = {"new_stage": "production", "override": "true", "reason": reason}
-    refused = caller(app).post("/models/geoclimate:1/promote", params=query, headers=bearer(token))
+    refused = caller(app).post("/models/geoclimate:1/promote", params=query, headers=bearer(holding("models:promote")))
     answer = problem(refused, 403, "forbidden")
 
     assert "'admin'" in answer["detail"]

@@ -68,7 +68,7 @@ class WithoutLane:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection event."""
         if scope["type"] == "http":
-            scope["state"] = {**scope.get("state", {}), "request_id": "documented"}
+            scope["state"] = {**scope.get("state", {}), "request_id": "documented", "headers": []}
         await self._app(scope, receive, send)
 
 

@@ -50,8 +50,19 @@ OPERATIONS = [
     ("GET", "/models/{model_name}/history"),
     ("POST", "/predict"),
     ("POST", "/predict/batch"),
+    ("POST", "/auth/register"),
+    ("POST", "/auth/login"),
+    ("POST", "/auth/refresh"),
+    ("POST", "/auth/logout"),
+    ("POST", "/auth/password"),
+    ("GET", "/auth/me"),
+    ("GET", "/auth/keys"),
+    ("POST", "/auth/keys"),
+    ("POST", "/auth/keys/{key_id}/rotate"),
+    ("DELETE", "/auth/keys/{key_id}"),
+    ("GET", "/.well-known/jwks.json"),
 ]
-SERVED = {"model_id": "digits:1", "model_name": "digits"}
+SERVED = {"model_id": "digits:1", "model_name": "digits", "key_id": "Nobodys1"}
 Schema = Any
 """What Schemathesis makes of a schema; its class is of its own."""
 
@@ -90,7 +101,7 @@ def token_of(server: ServerProcess) -> str:
 
 
 def served(path: str) -> dict[str, str]:
-    """The parameters of a path, of a model that there is."""
+    """The parameters of a path, of a model that there is; and of a key that there is not."""
     return {name: value for name, value in SERVED.items() if f"{{{name}}}" in path}
 
 

@@ -8,6 +8,7 @@ class RecordingObserver:
         self.answers: list[tuple[str, str, int, float]] = []
         self.predictions: list[tuple[str, str, int, float, float]] = []
         self.refusals: list[str] = []
+        self.lost: list[str] = []
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """See `Observer.answered`."""
@@ -20,3 +21,7 @@ class RecordingObserver:
     def refused(self, reason: str) -> None:
         """See `Observer.refused`."""
         self.refusals.append(reason)
+
+    def limits_lost(self, action: str) -> None:
+        """See `Observer.limits_lost`."""
+        self.lost.append(action)

@@ -25,6 +25,7 @@ DIGEST = "sha256:" + "0" * 64
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
 ERROR = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
 GARBAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"
+LIMITED = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 NOWHERE = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 KNOWN = {b"digits:1", b"geoclimate:1"}
 STRANGER = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
@@ -50,6 +51,7 @@ class Planted:
     grow: float = 0.0
     die_after: float = 0.0
     key: float = 0.0
+    limited: float = 0.0
 
     def __post_init__(self) -> None:
         self.chance = random.Random(7)  # noqa: S311 - which request fails, not cryptography
@@ -72,6 +74,8 @@ class Planted:
             return None, 0.0
         if drawn < self.hang + self.errors:
             return ERROR, self._held(now)
+        if self.limited and self.chance.random() < self.limited:
+            return LIMITED, self._held(now)
         if self.garbage and self.chance.random() < self.garbage:
             return GARBAGE, self._held(now)
         answer = self.answers.get(orjson.dumps(orjson.loads(body)["data"]), {"prediction": 1, "confidence": 0.5})

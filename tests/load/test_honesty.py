@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import psutil
 import pytest
 from tests.fakes.planted import planted_server
 from tests.live import PYTHON, until
+
+from seatrial.contracts.proof import EXIT_CODES
 
 pytestmark = pytest.mark.load
 ENOUGH = ("--rate", "1000", "--duration", "10s", "--timeout", "5")
@@ -252,6 +255,17 @@ def test_answers_that_are_none_fail_golden(tmp_path: Path) -> None:
 
     assert (code, found["verdict"]["outcome"]) == (1, "fail")
     assert found["failures"][0]["fault"] == "wrong answer: body expected JSON, received b'<html>'"
+
+
+@pytest.mark.shared
+def test_who_is_limited_proves_nothing(tmp_path: Path) -> None:
+    """Answers of 429 tell of the caller's limits, not of the service: no verdict, and what to do about it."""
+    with planted_server(limited=0.1) as url:
+        code, found = trial(tmp_path, "golden", "--target", url, "--model", "digits:1")
+
+    assert (code, found["verdict"]["outcome"]) == (EXIT_CODES["not proven"], "not proven")
+    (reason,) = found["verdict"]["reasons"]
+    assert re.match(r"within the caller's limits: \d+ of \d+ answers were 429; expected none: ask with a key", reason)
 
 
 @pytest.mark.shared

@@ -114,8 +114,9 @@ def _serve(flags: dict[str, Any], config: Path | None) -> None:
 
     from seatrial.grading.toml import WrongFile
     from seatrial.server import process
-    from seatrial.server.app import create_app, drain_seconds, prepare, read_rules
+    from seatrial.server.app import announce, create_app, drain_seconds, prepare, read_rules
     from seatrial.server.core.errors import ModelUnusable, StorageUnavailable
+    from seatrial.server.telemetry import logs
 
     try:
         read_rules(settings)
@@ -128,6 +129,8 @@ def _serve(flags: dict[str, Any], config: Path | None) -> None:
         listener = process.listen(settings.host, settings.port)
     except OSError as error:
         _refuse(f"Cannot listen on {settings.host} port {settings.port}: {error.strerror or error}.")
+    logs.configure(settings.log_level)
+    announce(settings)
     process.serve(
         partial(create_app, settings),
         listener,

@@ -1,6 +1,7 @@
 """What must hold for a run to count at all: the generator's certificate, and that there was a run."""
 
 from collections.abc import Iterator
+from http import HTTPStatus
 
 from seatrial.contracts.proof import Check
 from seatrial.contracts.record import Run
@@ -30,12 +31,25 @@ def _checks(run: Run, measures: Measures) -> Iterator[Check]:
     yield Check(name="requests", holds=requests > 0, received=str(requests), expected="at least 1")
     faults = run.generator.faults
     yield Check(name="generator ran whole", holds=not faults, received="; ".join(faults) or "yes", expected="no fault")
+    yield from _limits(measures)
     if run.verb == "golden":
         return
     yield from _generator(run, measures)
     if run.is_load:
         steady = measures.steadiness
         yield Check(name=STEADY, holds=bool(steady.steady), received=steady.told, expected="within 1.5 times, or 1 ms")
+
+
+def _limits(measures: Measures) -> Iterator[Check]:
+    """Whoever is refused for asking too often measures the limit, and not the service."""
+    limited = sum(failure.count for failure in measures.failures if failure.status == HTTPStatus.TOO_MANY_REQUESTS)
+    if limited:
+        yield Check(
+            name="within the caller's limits",
+            holds=False,
+            received=f"{limited} of {measures.total.requests} answers were 429",
+            expected="none: ask with a key whose limits allow the load (--api-key), or raise them at the target",
+        )
 
 
 def _generator(run: Run, measures: Measures) -> Iterator[Check]:

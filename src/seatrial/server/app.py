@@ -1,12 +1,10 @@
 """THE composition root: the only place that names concrete classes and joins them."""
 
 import asyncio
-import math
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import structlog
 from fastapi import APIRouter, FastAPI
@@ -17,16 +15,12 @@ from seatrial import zoo
 from seatrial.grading import plans
 from seatrial.grading.spec import parse_slo, read_slo_text
 from seatrial.grading.toml import WrongFile
-from seatrial.server.access.audit import Deed, Origin
-from seatrial.server.access.authenticate import LOOPBACK_NAMES, Authenticator, is_loopback
-from seatrial.server.access.mirror import AccessMirror
-from seatrial.server.access.passwords import Passwords
+from seatrial.server.access.authenticate import is_loopback
 from seatrial.server.api import openapi, problems
-from seatrial.server.api.auth import Desk, auth_routes
+from seatrial.server.api.auth import auth_routes
 from seatrial.server.api.cors import cross_origin
 from seatrial.server.api.edge import Edge
 from seatrial.server.api.gate import gate_routes, proof_routes
-from seatrial.server.api.guard import Guard, require_policies
 from seatrial.server.api.journal import Journal
 from seatrial.server.api.keys import key_routes
 from seatrial.server.api.lane import Lane
@@ -37,45 +31,34 @@ from seatrial.server.api.register import register_routes
 from seatrial.server.api.system import system_routes
 from seatrial.server.core import clock, ids
 from seatrial.server.core.cores import allowed_cores
-from seatrial.server.core.errors import StorageUnavailable
+from seatrial.server.entry import Access
 from seatrial.server.inference.executor import Executor
 from seatrial.server.inference.pool import Pool
 from seatrial.server.inference.runtime import RuntimeLoader
-from seatrial.server.limits.address import Addresses
-from seatrial.server.limits.ports import LimitsLost
 from seatrial.server.registry.gate import Rules
 from seatrial.server.registry.mirror import Mirror, View
 from seatrial.server.registry.model import ModelVersion
 from seatrial.server.registry.ports import Artifacts, Inspector, Ledger, Registry
 from seatrial.server.runtimes import onnx
 from seatrial.server.runtimes.inspector import ProcessInspector
-from seatrial.server.services.accounts import AccountService
-from seatrial.server.services.bounded import BoundedExecutor
 from seatrial.server.services.candidates import Candidates
 from seatrial.server.services.counting import Counter
 from seatrial.server.services.follow import Follower
 from seatrial.server.services.health import Lifecycle, health, ready
-from seatrial.server.services.keys import KeyService, prepare_signing
-from seatrial.server.services.limiting import Limiter, Policy
+from seatrial.server.services.keys import prepare_signing
 from seatrial.server.services.models import load_model, load_models, replay
 from seatrial.server.services.predict import Predictor
 from seatrial.server.services.promotion import Promotion
 from seatrial.server.services.register import Registrar
-from seatrial.server.services.trail import Trail
 from seatrial.server.services.trials import Trials
 from seatrial.server.settings import Settings
 from seatrial.server.storage.artifacts import ContentStore
 from seatrial.server.storage.bundled import read_bundled
 from seatrial.server.storage.opening import prepare_registry, reach_registry, register_bundled, sweep_files
-from seatrial.server.storage.redis import RedisLimits
 from seatrial.server.storage.registry import SqlRegistry
 from seatrial.server.storage.secrets import ADMIN_TOKEN, own_secret, secret_key
 from seatrial.server.telemetry.metrics import Metrics
 
-PASSWORDS_WAITING = 16
-"""How many passwords may wait to be hashed: about half a second of work."""
-CATCH_UP_SECONDS = 0.05
-"""How often at most the database is asked about a caller whom a worker does not know."""
 DRAIN_SECONDS = 5.0
 """How long a server that others can reach goes on after SIGTERM, so that balancers see it leave."""
 
@@ -101,6 +84,13 @@ def prepare(settings: Settings) -> None:
         prepare_signing(registry.keys, secret, clock.wall())
         register_bundled(registry, store, read_bundled(zoo.folders()))
         sweep_files(registry, store)
+
+
+def announce(settings: Settings) -> None:
+    """Say, once, before any worker starts, what an operator may not expect."""
+    if settings.workers > 1 and settings.redis_url is None:
+        told = "Each worker enforces its part of a limit; with SEATRIAL_REDIS_URL they count together."
+        structlog.get_logger("seatrial").warning("limits_are_shared_out", workers=settings.workers, detail=told)
 
 
 def _store(settings: Settings) -> ContentStore:
@@ -196,7 +186,8 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
         register_routes(guard, registrar, pool, settings.max_model_bytes, clock.monotonic, access.note_registered),
         proof_routes(guard, trials, clock.monotonic),
         gate_routes(guard, _promotion(ledger, database, store, rules, load), serving, look, access.trail.note),
-        *access.routers(),
+        auth_routes(access.desk),
+        key_routes(guard, access.keys, clock.monotonic),
         system_routes(
             guard,
             seatrial.__version__,
@@ -218,114 +209,10 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
     return cross_origin(edge, settings.cors_origins)
 
 
-def _complete(app: FastAPI, routers: Sequence[APIRouter]) -> None:
+def _complete(app: openapi.DocumentedAPI, routers: Sequence[APIRouter]) -> None:
     for router in routers:
-        app.include_router(router)
+        app.include(router)
     problems.install(app)
-    require_policies(app.routes)
-
-
-class Access:
-    """Who may do what, and how much: accounts, keys, limits and the audit of one worker, joined."""
-
-    def __init__(
-        self, settings: Settings, database: SqlRegistry, metrics: Metrics, log: structlog.typing.FilteringBoundLogger
-    ) -> None:
-        loopback = is_loopback(settings.host)
-        self.trail = Trail(database.audit, partial(_log_deed, log))
-        self._known = AccessMirror(database.keys, clock.wall)
-        self._registration = settings.registration == "open" if settings.registration else loopback
-        self._shared = RedisLimits(settings.redis_url.get_secret_value()) if settings.redis_url else None
-        self._tasks: set[asyncio.Task[None]] = set()
-        near = settings.anonymous_rate_limit if "anonymous_rate_limit" in settings.model_fields_set else None
-        policy = Policy(settings.rate_limit, settings.anonymous_rate_limit, near, settings.workers)
-        self._limiter = Limiter(
-            policy, clock.monotonic, self._shared, self._soon, self._note_exceeded, metrics.limits_lost
-        )
-        token = own_secret(settings.data_dir, ADMIN_TOKEN)
-        self.guard = Guard(
-            Authenticator(token, self._known, clock.wall, settings.anonymous_scopes, listener_is_loopback=loopback),
-            self._limiter,
-            Addresses(settings.trusted_proxies),
-            _hosts(settings),
-            settings.max_body_bytes,
-            settings.request_timeout,
-            self._catch_up,
-        )
-        threads = max(1, allowed_cores() // 2 // settings.workers)
-        self._threads = BoundedExecutor(
-            "Too many passwords are being checked at this moment.", threads, PASSWORDS_WAITING
-        )
-        self._accounts = AccountService(
-            database.accounts,
-            database.keys,
-            Passwords(),
-            secret_key(settings.data_dir, settings.secret_key),
-            clock.wall,
-            self._known.refresh,
-        )
-        self._keys = KeyService(database.keys, database.keys, clock.wall, self._known.refresh)
-        self._caught_up = -math.inf
-
-    def routers(self) -> tuple[APIRouter, ...]:
-        """The routes of accounts and keys."""
-        desk = Desk(
-            self.guard, self._limiter, self._accounts, self._threads, self._known, self._registration,
-            clock.monotonic, self.trail.note,
-        )  # fmt: skip
-        return auth_routes(desk), key_routes(self.guard, self._keys, clock.monotonic)
-
-    def follow(self) -> None:
-        """See what others have changed, and write what is to be written; called in a thread, by one at a time."""
-        self._known.refresh()
-        self._known.write_used()
-        self.trail.flush()
-
-    def note_registered(self, version: ModelVersion, who: str, origin: Origin) -> None:
-        """A version came in."""
-        self.trail.note(Deed("model_registered", who, f"{version.model_id} {version.manifest.digest}", origin))
-
-    async def close(self) -> None:
-        """Write what is left, and hang up."""
-        self._threads.close()
-        with suppress(StorageUnavailable):
-            await asyncio.to_thread(self.trail.flush)
-        if self._shared:
-            await self._shared.close()
-
-    async def _catch_up(self) -> None:
-        """Somebody came whom this worker does not know: perhaps another one has let them in just now."""
-        now = clock.monotonic()
-        if now - self._caught_up < CATCH_UP_SECONDS:
-            return
-        self._caught_up = now
-        with suppress(StorageUnavailable):
-            await asyncio.to_thread(self._known.refresh)
-
-    def _note_exceeded(self, name: str) -> None:
-        self.trail.note(Deed("rate_limit_exceeded", name, outcome="failure"))
-
-    def _soon(self, call: Coroutine[Any, Any, None]) -> None:
-        """Tell the shared store something that nobody waits for; its leases end by themselves."""
-
-        async def tell() -> None:
-            with suppress(LimitsLost):
-                await call
-
-        task = asyncio.get_running_loop().create_task(tell())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-def _hosts(settings: Settings) -> frozenset[str] | None:
-    if settings.allowed_hosts is not None:
-        return frozenset(name.lower() for name in settings.allowed_hosts)
-    return LOOPBACK_NAMES | {settings.host} if is_loopback(settings.host) else None
-
-
-def _log_deed(log: structlog.typing.FilteringBoundLogger, deed: Deed) -> None:
-    told = {"who": deed.who, "subject": deed.subject, "outcome": deed.outcome}
-    log.info(deed.event, **told, address=deed.origin.address, request_id=deed.origin.request_id)
 
 
 def _follow(

@@ -71,10 +71,10 @@ class Authenticator:
         if kind.lower() != b"bearer":
             raise Unauthenticated("The Authorization header takes 'Bearer <token>', nothing else.")
         token = token.strip()
-        if token.startswith(KEY_PREFIX):
-            return self._key(token.decode("latin-1"))
         if hmac.compare_digest(token, self._admin_token):
             return ADMIN
+        if token.startswith(KEY_PREFIX):
+            return self._key(token.decode("latin-1"))
         text = token.decode("latin-1")
         caller = self._known.view.of_token(text, self._clock())
         if caller is None:

@@ -1,6 +1,7 @@
 """A worker's copy of accounts and keys: as new as its last refresh, and there when the database is not."""
 
 import threading
+from math import inf
 
 from seatrial.server.access.ports import AccessSource
 from seatrial.server.access.view import AccessView
@@ -31,14 +32,12 @@ class AccessMirror:
                 self._generation = generation
 
     def write_used(self) -> None:
-        """Keep when keys were last used; called in a thread, by one at a time."""
-        used, self._used = self._used, {}
-        due = {key_id: at for key_id, at in used.items() if at - self._written.get(key_id, 0.0) >= NOTED_SECONDS}
+        """Keep when keys were last used; called in a thread, by one at a time. Raises `StorageUnavailable`."""
+        used = self._used.copy()
+        due = {key_id: at for key_id, at in used.items() if at - self._written.get(key_id, -inf) >= NOTED_SECONDS}
         if due:
             self._source.note_used(due)
             self._written.update(due)
-        for key_id in used.keys() - due.keys():
-            self._used.setdefault(key_id, used[key_id])
 
     def note_used(self, key_id: str) -> None:
         """A key was used now; called in the event loop."""

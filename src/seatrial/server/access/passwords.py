@@ -53,11 +53,12 @@ class Passwords:
     def matches(self, kept: str | None, password: str) -> bool:
         """Whether a hash is of this password; `None`, of whom nothing is known, takes as long, and is of none."""
         try:
-            return self._hasher.verify(kept or self._nobody, _bytes(password)) and kept is not None
+            same = self._hasher.verify(self._nobody if kept is None else kept, _bytes(password))
         except (VerificationError, InvalidHashError):
             return False
+        return same and kept is not None
 
-    def is_weak(self, kept: str) -> bool:
+    def needs_rehash(self, kept: str) -> bool:
         """Whether a hash was made with other costs than those of now."""
         return self._hasher.check_needs_rehash(kept)
 

@@ -24,7 +24,6 @@ ALGORITHM, CURVE, TYPE = "ES256", "P-256", "at+jwt"
 ISSUER = AUDIENCE = "seatrial"
 LIFETIME = 900
 """Seconds that an access token is good for."""
-LEEWAY = 0
 MAX_BYTES = 2048
 """No token of ours is longer."""
 REMEMBERED = 4096
@@ -85,7 +84,7 @@ class Verifier:
         if key is None or (retires is not None and now >= retires):
             return None
         claims = self._known.get(token) or self._verified(token, key)
-        if claims is None or not claims.issued - LEEWAY <= now < claims.expires:
+        if claims is None or not claims.issued <= now < claims.expires:
             return None
         return claims
 
@@ -131,12 +130,12 @@ def new_signing_key(secret: bytes, now: float) -> tuple[SigningKey, str]:
 
 
 def open_signer(kid: str, sealed: str, secret: bytes) -> Signer:
-    """The signer of a sealed key; raises `ValueError` where it was sealed under another secret."""
+    """The signer of a sealed key; raises `ValueError` where it was not sealed under this secret."""
     try:
         whole = jwe.decrypt_compact(sealed, _sealing_key(secret), algorithms=list(_SEAL.values())).plaintext
-    except JoseError as error:
+    except (JoseError, ValueError) as error:
         raise ValueError(
-            f"the signing key {kid} was sealed under another SEATRIAL_SECRET_KEY: set that one, or let "
+            f"the signing key {kid} was sealed under another SEATRIAL_SECRET_KEY, or is damaged: set that one, or let "
             "`seatrial keys rotate-signing` make another key under this one"
         ) from error
     return Signer(kid, ECKey.import_key(json.loads(whole or b"{}")))

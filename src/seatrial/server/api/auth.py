@@ -6,6 +6,7 @@ from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from seatrial.server.access.audit import Deed
 from seatrial.server.access.keys import digest
@@ -20,11 +21,11 @@ from seatrial.server.api.access_schemas import (
     RefreshView,
     TokensView,
 )
-from seatrial.server.api.document import body_of, read_document
+from seatrial.server.api.document import read_document
 from seatrial.server.api.guard import Guard, needs_caller, open_to_all
-from seatrial.server.api.openapi import problems
+from seatrial.server.api.openapi import body_of, problems
 from seatrial.server.core.clock import Monotonic
-from seatrial.server.core.errors import AccountNeeded, LimitExceeded, RegistrationClosed
+from seatrial.server.core.errors import LimitExceeded, RegistrationClosed
 from seatrial.server.limits.rate import Rate
 from seatrial.server.services.accounts import AccountService, Tokens, normal
 from seatrial.server.services.bounded import BoundedExecutor
@@ -100,11 +101,9 @@ def auth_routes(desk: Desk) -> APIRouter:
         openapi_extra=body_of(PasswordView),
     )
     async def change_password(
-        request: Request, caller: Annotated[Principal, Depends(needs_caller(guard))]
+        request: Request, caller: Annotated[Principal, Depends(needs_caller(guard, "user"))]
     ) -> dict[str, Any]:
         """Change the password: all other sessions end, and these tokens take the place of the old ones."""
-        if caller.kind != "user":
-            raise AccountNeeded
         wish = await read_document(request, guard, PasswordView, clock)
         undo = await desk.admit_try(request, caller.name.removeprefix("user:"))
         where = guard.network(request), guard.origin(request)
@@ -186,7 +185,7 @@ def _sessions(router: APIRouter, desk: Desk) -> None:
         """Exchange a refresh token, which is good once. One that comes again later ends its session."""
         await guard.admit_anybody(request)
         wish = await read_document(request, guard, RefreshView, clock)
-        return _told(await desk.run(partial(desk.accounts.refresh, wish.refresh_token, guard.origin(request))))
+        return _told(await run_in_threadpool(desk.accounts.refresh, wish.refresh_token, guard.origin(request)))
 
     @router.post(
         "/auth/logout",
@@ -200,7 +199,7 @@ def _sessions(router: APIRouter, desk: Desk) -> None:
         """End the session of a refresh token. Its access token ends by itself, minutes later."""
         await guard.admit_anybody(request)
         wish = await read_document(request, guard, RefreshView, clock)
-        await desk.run(partial(desk.accounts.logout, wish.refresh_token, guard.origin(request)))
+        await run_in_threadpool(desk.accounts.logout, wish.refresh_token, guard.origin(request))
         return Response(status_code=204)
 
 

@@ -38,6 +38,5 @@ def cross_origin(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
 
 def _whole(headers: RawHeaders) -> RawHeaders:
     """With what stands on every answer, which one to a preflight lacks; other origins may read it."""
-    names = {name for name, _ in headers}
-    added = [header for header in SECURE if header[0] not in names]
+    added = [] if SECURE[0] in headers else SECURE
     return [header for header in [*headers, *added] if header[0] != SHARED[0]] + [SHARED]

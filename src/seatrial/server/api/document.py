@@ -1,7 +1,7 @@
 """Reads the body of a request that is a small JSON document."""
 
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
@@ -10,7 +10,7 @@ from seatrial.contracts.problem import MAX_LISTED, Fault
 from seatrial.server.api.body import ClientGone, read_body
 from seatrial.server.api.guard import Guard
 from seatrial.server.core.clock import Monotonic
-from seatrial.server.core.errors import BadRequest, BodyTooLarge, InvalidInput
+from seatrial.server.core.errors import BodyTooLarge, InvalidInput, InvalidJSON
 from seatrial.server.inference.deadline import Deadline
 from seatrial.server.inference.faults import faults_of
 from seatrial.server.wire import strict_json
@@ -37,7 +37,7 @@ async def read_document(request: Request, guard: Guard, kind: type[Document], cl
     try:
         body = await read_body(request.receive, limit, Deadline(guard.timeout(headers), clock(), clock))
     except ClientGone:
-        raise BadRequest("The body did not come whole.") from None
+        raise InvalidJSON("The body did not come whole") from None
     try:
         return kind.model_validate(strict_json.loads(body))
     except ValidationError as error:
@@ -49,9 +49,3 @@ def _discreet(fault: Fault) -> Fault:
     """A fault that does not show what is secret."""
     secret = fault.received != "nothing" and fault.pointer.rpartition("/")[2] in SECRET
     return replace(fault, received="something else, which is not shown") if secret else fault
-
-
-def body_of(kind: type[BaseModel]) -> dict[str, Any]:
-    """What OpenAPI says of such a body, for the `openapi_extra` of a route."""
-    schema = {"$ref": f"#/components/schemas/{kind.__name__}"}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

@@ -2,19 +2,19 @@
 
 import math
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
-from fastapi import Depends, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
-from starlette.routing import BaseRoute
 
 from seatrial.server.access.audit import Origin
 from seatrial.server.access.authenticate import Authenticator, host_name, require
-from seatrial.server.access.principal import NOBODY, Principal, Scope
+from seatrial.server.access.principal import NOBODY, Kind, Principal, Scope
 from seatrial.server.core.errors import (
+    AccountNeeded,
     BodyTooLarge,
     InvalidHeader,
     Unauthenticated,
@@ -82,9 +82,10 @@ class Guard:
         """
         caller = await self.identify(headers, peer)
         require(caller, scope)
-        return caller, await self._count(caller, headers, peer, say)
+        return caller, await self.count(caller, headers, peer, say)
 
-    async def _count(self, caller: Principal, headers: Headers, peer: str | None, say: RawHeaders) -> Admission:
+    async def count(self, caller: Principal, headers: Headers, peer: str | None, say: RawHeaders) -> Admission:
+        """A call of somebody, to be ended; raises `LimitExceeded`."""
         if caller.kind != "anonymous":
             return await self.limiter.admit(caller, "", near=False, say=say)
         network = network_of(self.addresses.caller(peer, headers))
@@ -93,7 +94,7 @@ class Guard:
     async def admit_anybody(self, request: Request) -> None:
         """Count a call that needs no credentials, whoever makes it; raises `LimitExceeded`."""
         headers = dict(request.scope["headers"])
-        (await self._count(NOBODY, headers, _peer(request), request.state.headers)).end()
+        (await self.count(NOBODY, headers, _peer(request), request.state.headers)).end()
 
     def came_by_tls(self, headers: Headers, client: tuple[str, int] | None) -> bool:
         """Whether a proxy that is trusted says so."""
@@ -185,32 +186,36 @@ def needs(scope: Scope, guard: Guard, *, limited: bool | None = None) -> Callabl
     return check
 
 
-def needs_caller(guard: Guard) -> Callable[..., Awaitable[Principal]]:
-    """A dependency that lets callers with credentials through, whatever these allow, and gives who they are."""
+def needs_caller(guard: Guard, *kinds: Kind) -> Callable[..., Awaitable[Principal]]:
+    """A dependency that lets callers with credentials through, and gives who they are; if of some kinds, only those."""
 
     async def check(request: Request, _: object = Depends(_bearer)) -> Principal:
         headers = dict(request.scope["headers"])
         caller = await guard.identify(headers, _peer(request))
         if caller.kind == "anonymous":
             raise Unauthenticated("This needs credentials: send 'Authorization: Bearer <access token>'.")
-        (await guard._count(caller, headers, _peer(request), request.state.headers)).end()  # noqa: SLF001 - of this module
+        if kinds and caller.kind not in kinds:
+            raise AccountNeeded
+        (await guard.count(caller, headers, _peer(request), request.state.headers)).end()
         return caller
 
-    POLICIES[check] = "own"
+    POLICIES[check] = "account" if kinds else "own"
     return check
 
 
-def require_policies(routes: Iterable[BaseRoute]) -> None:
-    """Raise `TypeError` for a route that does not say who may call it."""
-    for route in routes:
-        if isinstance(route, APIRoute) and policy_of(route) is None:
-            raise TypeError(f"{route.path} has no policy: let it depend on `needs`, `needs_caller` or `open_to_all`")
+def policies_of(router: APIRouter) -> dict[tuple[str, str], str]:
+    """Which scope each route of a router asks for, or `own`, or `none`, by method and path.
 
-
-def policy_of(route: APIRoute) -> str | None:
-    """Which scope a route asks for, `own` or `none`; nothing where it does not say."""
-    found = [POLICIES[call] for call in _calls(route.dependant) if call in POLICIES]
-    return found[0] if found else None
+    Raises `TypeError` for a route that does not say who may call it.
+    """
+    found: dict[tuple[str, str], str] = {}
+    for route in router.routes:
+        if isinstance(route, APIRoute):
+            policies = [POLICIES[call] for call in _calls(route.dependant) if call in POLICIES]
+            if not policies:
+                raise TypeError(f"{route.path} says not who may call it: `needs`, `needs_caller` or `open_to_all` does")
+            found |= {(method, route.path): policies[0] for method in route.methods or ()}
+    return found
 
 
 def _calls(dependant: Dependant) -> Iterator[object]:

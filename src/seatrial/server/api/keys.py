@@ -8,11 +8,10 @@ from starlette.concurrency import run_in_threadpool
 
 from seatrial.server.access.principal import Principal
 from seatrial.server.api.access_schemas import KeyView, MadeKeyView, NewKeyView, RotateView
-from seatrial.server.api.document import body_of, read_document
+from seatrial.server.api.document import read_document
 from seatrial.server.api.guard import Guard, needs_caller
-from seatrial.server.api.openapi import problems
+from seatrial.server.api.openapi import body_of, problems
 from seatrial.server.core.clock import Monotonic
-from seatrial.server.core.errors import AccountNeeded
 from seatrial.server.limits.rate import parse_rate
 from seatrial.server.services.keys import KeyService, Wish, key_as_dict
 
@@ -20,14 +19,7 @@ from seatrial.server.services.keys import KeyService, Wish, key_as_dict
 def key_routes(guard: Guard, keys: KeyService, clock: Monotonic) -> APIRouter:
     """`/auth/keys`. A key cannot make or end keys: whoever has stolen one gets no further."""
     router = APIRouter(tags=["access"])
-    caller_of = needs_caller(guard)
-
-    def person(caller: Annotated[Principal, Depends(caller_of)]) -> Principal:
-        if caller.kind not in {"user", "operator"}:
-            raise AccountNeeded
-        return caller
-
-    Person = Annotated[Principal, Depends(person)]  # noqa: N806 - a type
+    Person = Annotated[Principal, Depends(needs_caller(guard, "user", "operator"))]  # noqa: N806 - a type
 
     @router.get(
         "/auth/keys", summary="My keys", response_model=list[KeyView], responses=problems(400, 401, 403, 429, 500, 503)

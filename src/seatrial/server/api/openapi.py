@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from pydantic import BaseModel
 
 from seatrial.contracts.problem import MEDIA_TYPE
+from seatrial.server.api.guard import policies_of
 from seatrial.server.api.schemas import ProblemView
 
 Responses = dict[int | str, dict[str, Any]]
@@ -67,20 +69,48 @@ def problems(*statuses: int) -> Responses:
     return {status: {"description": _TEXTS[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}
 
 
+_documents: dict[str, type[BaseModel]] = {}
+
+
+def body_of(kind: type[BaseModel]) -> dict[str, Any]:
+    """What the schema says of a body that a route reads itself, for its `openapi_extra`."""
+    _documents[kind.__name__] = kind
+    schema = {"$ref": f"#/components/schemas/{kind.__name__}"}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
 class DocumentedAPI(FastAPI):
-    """FastAPI whose schema tells the truth about errors: problems everywhere, and none that cannot happen."""
+    """FastAPI whose schema tells the truth about errors: problems everywhere, and none that cannot happen.
+
+    It also tells what each operation asks for, as `x-seatrial-scope`: a scope, `own` (any credentials), `account`
+    (those of a person) or `none`.
+    """
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - of FastAPI
+        super().__init__(**settings)
+        self._policies: dict[tuple[str, str], str] = {}
+
+    def include(self, router: APIRouter) -> None:
+        """Serve the routes of a router; raises `TypeError` for one that does not say who may call it."""
+        self._policies |= policies_of(router)
+        self.include_router(router)
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document; made once."""
         if self.openapi_schema is None:
             document = super().openapi()
             schemas = document["components"]["schemas"]
-            problem = ProblemView.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas.update(problem.pop("$defs"))
-            schemas[ProblemView.__name__] = problem
+            ours: dict[str, type[BaseModel]] = {**_documents, ProblemView.__name__: ProblemView}
+            for name, kind in ours.items():
+                schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
+                schemas.update(schema.pop("$defs", {}))
+                schemas[name] = schema
             for path in document["paths"].values():
                 for operation in path.values():
                     _drop_foreign_errors(operation["responses"])
+            for (method, place), policy in self._policies.items():
+                if place in document["paths"]:
+                    document["paths"][place][method.lower()]["x-seatrial-scope"] = policy
             for foreign in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(foreign, None)
         return super().openapi()

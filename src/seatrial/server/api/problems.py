@@ -28,7 +28,6 @@ KINDS: dict[type[Exception], tuple[str, str, int]] = {
     errors.RegistrationClosed: ("registration-closed", "Nobody can register here", 403),
     errors.UnknownKey: ("unknown-key", "There is no such key", 404),
     errors.LimitExceeded: ("limit-exceeded", "Too many calls", 429),
-    errors.BadRequest: ("bad-request", "The request cannot be read", 400),
     errors.UnknownModel: ("unknown-model", "There is no such model", 404),
     errors.ModelNotLoaded: ("model-not-loaded", "The model is not being served", 409),
     errors.StageConflict: ("stage-conflict", "It cannot go there from where it stands", 409),

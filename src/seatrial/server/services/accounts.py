@@ -3,30 +3,32 @@
 import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from seatrial.contracts.problem import Fault
 from seatrial.server.access import keys
 from seatrial.server.access.audit import Deed, Origin
 from seatrial.server.access.passwords import Passwords, fault_of
-from seatrial.server.access.ports import Accounts, Session, Signing
+from seatrial.server.access.ports import KNOWN_SECONDS, Accounts, Session, Signing
 from seatrial.server.access.principal import Principal, Role
 from seatrial.server.access.tokens import LIFETIME, Signer, open_signer
 from seatrial.server.access.view import Account
 from seatrial.server.core.clock import Wall
-from seatrial.server.core.errors import InvalidInput, Unauthenticated
+from seatrial.server.core.errors import InvalidInput, StorageUnavailable, Unauthenticated
 
 SESSION_SECONDS = 30 * 86400.0
 """How long after a login its refresh tokens are good, however often they are exchanged."""
-KNOWN_SECONDS = 90 * 86400.0
-"""How long it is known from where somebody has logged in."""
 SETTLE_SECONDS = 2.0
 """How old a signing key is before it signs: until then not every worker knows it."""
 REFRESH_PREFIX = "sr_"
 SESSION_CHARACTERS, SECRET_CHARACTERS = 22, 27
 NO_LOGIN = "The e-mail address or the password is not right."
+NOT_OLD = "The old password is not right."
 
 _email = re.compile(r"[^@\s]{1,64}@[^@\s]{1,189}").fullmatch
+_refresh_token = re.compile(
+    f"{REFRESH_PREFIX}([0-9A-Za-z]{{{SESSION_CHARACTERS}}})[0-9A-Za-z]{{{SECRET_CHARACTERS}}}"
+).fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +70,20 @@ class AccountService:
         self._signer: Signer | None = None
 
     def register(self, email: str, password: str, origin: Origin) -> None:
-        """Open an account for a viewer. Of an address that is taken nothing is changed, and nothing is told.
+        """Open an account for a viewer. Of an address that is taken nothing is changed; only the audit is told.
 
         Raises:
             InvalidInput: of an address or password that may not be.
         """
         account = self.new_account(email, password, "viewer")
-        if self._accounts.create(account, self._passwords.hash(password), _created(account, account.principal, origin)):
-            self._refresh()
+        if not self._keep(account, password, account.principal.name, origin):
+            self._accounts.note(Deed("account_created", "unknown", account.email, origin, "failure"))
+        self._refresh()
 
     def create(self, email: str, password: str, role: Role, who: str) -> Account:
         """Open an account of any role, by whoever may; raises `InvalidInput` also where the address is taken."""
         account = self.new_account(email, password, role)
-        deed = Deed("account_created", who, f"{account.email} ({role})")
-        if not self._accounts.create(account, self._passwords.hash(password), deed):
+        if not self._keep(account, password, who, Origin()):
             raise _wrong("/email", "The address has an account.", "an address without an account", account.email)
         return account
 
@@ -100,32 +102,29 @@ class AccountService:
         address = normal(email)
         account, kept = self._accounts.find(address) or (None, None)
         if not self._passwords.matches(kept, password) or account is None or kept is None or account.disabled:
-            self._fail(address, origin)
-            raise Unauthenticated(NO_LOGIN)
-        if self._passwords.is_weak(kept):
-            self._accounts.set_password(account.account_id, self._passwords.hash(password), None)
+            raise self._failed(address, origin, NO_LOGIN)
+        if self._passwords.needs_rehash(kept):
+            self._accounts.rehash(account.account_id, kept, self._passwords.hash(password))
         return self._open(account, network, origin)
 
     def refresh(self, token: str, origin: Origin) -> Tokens:
         """Exchange a refresh token for new ones; raises `Unauthenticated`."""
         session_id = _session_of(token)
+        if session_id is None:
+            raise Unauthenticated("This is no refresh token.")
         following = _new_token(session_id)
-        now = self._clock()
         reuse = Deed("authn_token_reuse", "unknown", f"session {session_id}", origin, "failure")
-        used = keys.digest(token)
-        account = self._accounts.rotate(session_id, used, keys.digest(following), now, reuse)
+        account = self._accounts.rotate(session_id, keys.digest(token), keys.digest(following), self._clock(), reuse)
         if account is None:
             raise Unauthenticated("The refresh token is not valid, or not any more. Log in again.")
         return Tokens(self._sign(account), following)
 
     def logout(self, token: str, origin: Origin) -> None:
-        """End the session of a refresh token; what is not one, or not any more, is ended already."""
-        try:
-            session_id = _session_of(token)
-        except Unauthenticated:
-            return
-        deed = Deed("authn_logout", "unknown", f"session {session_id}", origin)
-        self._accounts.end_session(session_id, keys.digest(token), deed)
+        """End the session of a refresh token; one that was exchanged already, or is none, changes nothing."""
+        session_id = _session_of(token)
+        if session_id is not None:
+            deed = Deed("authn_logout", "unknown", f"session {session_id}", origin)
+            self._accounts.end_session(session_id, keys.digest(token), deed)
 
     def change_password(self, caller: Principal, old: str, new: str, network: str, origin: Origin) -> Tokens:
         """Another password: every session and access token of before ends, and the caller gets new ones.
@@ -135,33 +134,44 @@ class AccountService:
             Unauthenticated: the old one is not right.
         """
         address = caller.name.removeprefix("user:")
-        found = self._accounts.find(address)
-        if found is None or not self._passwords.matches(found[1], old):
-            self._fail(address, origin)
-            raise Unauthenticated("The old password is not right.")
+        account, kept = self._accounts.find(address) or (None, None)
+        if not self._passwords.matches(kept, old) or account is None or kept is None:
+            raise self._failed(address, origin, NOT_OLD)
         _require_good(new, address, "/new_password")
         deed = Deed("authn_password_change", caller.name, address, origin)
-        self._accounts.set_password(found[0].account_id, self._passwords.hash(new), deed)
+        changed = self._accounts.set_password(account.account_id, kept, self._passwords.hash(new), deed)
+        if changed is None:
+            raise self._failed(address, origin, NOT_OLD)
         self._refresh()
-        return self._open(replace(found[0], epoch=found[0].epoch + 1), network, origin)
+        return self._open(changed, network, origin)
+
+    def _keep(self, account: Account, password: str, who: str, origin: Origin) -> bool:
+        deed = Deed("account_created", who, f"{account.email} ({account.role})", origin)
+        return self._accounts.create(account, self._passwords.hash(password), deed)
 
     def _open(self, account: Account, network: str, origin: Origin) -> Tokens:
+        """Begin a session, unless the account was changed since it was read: then the password may be an old one."""
         session_id, now = keys.random_id(SESSION_CHARACTERS), self._clock()
         token = _new_token(session_id)
-        session = Session(session_id, account.account_id, keys.digest(token), now, now + SESSION_SECONDS)
+        session = Session(session_id, account.account_id, account.epoch, keys.digest(token), now, now + SESSION_SECONDS)
         deed = Deed("authn_login_success", account.principal.name, f"session {session_id}", origin)
-        self._accounts.open_session(session, network, deed)
+        if not self._accounts.open_session(session, network, deed):
+            raise self._failed(account.email, origin, NO_LOGIN)
         return Tokens(self._sign(account), token)
 
     def _sign(self, account: Account) -> str:
-        now = self._clock()
-        key, sealed = self._signing.newest(now - SETTLE_SECONDS)
-        if self._signer is None or self._signer.kid != key.kid:
-            self._signer = open_signer(key.kid, sealed, self._secret)
-        return self._signer.sign(account.account_id, account.epoch, now)
+        now, signer = self._clock(), self._signer
+        newest = self._signing.newest(now - SETTLE_SECONDS)
+        if newest is None:
+            raise StorageUnavailable("There is no key to sign tokens with: the next start makes one.")
+        key, sealed = newest
+        if signer is None or signer.kid != key.kid:
+            self._signer = signer = open_signer(key.kid, sealed, self._secret)
+        return signer.sign(account.account_id, account.epoch, now)
 
-    def _fail(self, address: str, origin: Origin) -> None:
+    def _failed(self, address: str, origin: Origin, why: str) -> Unauthenticated:
         self._accounts.note(Deed("authn_login_fail", "unknown", address, origin, "failure"))
+        return Unauthenticated(why)
 
 
 def normal(email: str) -> str:
@@ -183,17 +193,11 @@ def _wrong(place: str, detail: str, expected: str, received: str) -> InvalidInpu
     return InvalidInput(detail, [Fault(place, detail, expected, received)])
 
 
-def _created(account: Account, by: Principal, origin: Origin) -> Deed:
-    return Deed("account_created", by.name, f"{account.email} ({account.role})", origin)
-
-
 def _new_token(session_id: str) -> str:
     return f"{REFRESH_PREFIX}{session_id}{keys.random_id(SECRET_CHARACTERS)}"
 
 
-def _session_of(token: str) -> str:
-    """The session that a refresh token names; raises `Unauthenticated`."""
-    length = len(REFRESH_PREFIX) + SESSION_CHARACTERS + SECRET_CHARACTERS
-    if len(token) != length or not token.startswith(REFRESH_PREFIX) or not token[3:].isalnum() or not token.isascii():
-        raise Unauthenticated("This is no refresh token.")
-    return token[len(REFRESH_PREFIX) :][:SESSION_CHARACTERS]
+def _session_of(token: str) -> str | None:
+    """The session that a refresh token names; none where it is no such token."""
+    match = _refresh_token(token)
+    return match[1] if match else None

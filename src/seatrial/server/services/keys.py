@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from seatrial.contracts.problem import Fault
@@ -78,22 +78,18 @@ class KeyService:
         """End a key now; raises `UnknownKey`, also for what is another's."""
         key = self._own(key_id, caller)
         deed = Deed("key_revoked", caller.name, f"{key.key_id} ({key.name})", origin)
-        self._store.end_key(key_id, self._clock(), deed, revoke=True)
+        self._store.revoke_key(key_id, self._clock(), deed)
         self._refresh()
 
     def rotate(self, key_id: str, overlap: float, caller: Principal, origin: Origin) -> tuple[str, ApiKey]:
         """A new key like an old one, which stays good for `overlap` seconds; raises `UnknownKey`, also if it ended."""
         old, now = self._own(key_id, caller), self._clock()
-        if old.revoked is not None or (old.expires is not None and old.expires <= now):
-            raise UnknownKey(f"The API key '{key_id}' has ended; make another one.")
-        wish = Wish(old.name, old.scopes, None, old.rate, old.concurrency)
+        expires = None if old.expires is None else now + (old.expires - old.created)
+        wish = Wish(old.name, old.scopes, expires, old.rate, old.concurrency)
         secret, key = self._new(wish, old.account_id, now)
-        if old.expires is not None:
-            key = replace(key, expires=now + (old.expires - old.created))
         deed = Deed("key_rotated", caller.name, f"{old.key_id} -> {key.key_id} ({key.name})", origin)
-        self._store.add_key(key, deed)
-        ends = min(now + overlap, old.expires or now + overlap)
-        self._store.end_key(old.key_id, ends, deed, revoke=False)
+        if not self._store.exchange_key(old.key_id, now + overlap, key, deed):
+            raise UnknownKey(f"The API key '{key_id}' has ended; make another one.")
         self._refresh()
         return secret, key
 
@@ -138,9 +134,12 @@ def _may_touch(caller: Principal, key: ApiKey) -> bool:
 
 def prepare_signing(signing: Signing, secret: bytes, now: float) -> None:
     """Make the first signing key, if there is none; raises `ValueError` where the newest cannot be opened."""
-    signing.add_first(*new_signing_key(secret, now))
-    key, sealed = signing.newest(now)
-    open_signer(key.kid, sealed, secret)
+    newest = signing.newest(now)
+    if newest is None:
+        signing.add_first(*new_signing_key(secret, now))
+    else:
+        key, sealed = newest
+        open_signer(key.kid, sealed, secret)
 
 
 def rotate_signing(signing: Signing, secret: bytes, now: float, who: str) -> str:

@@ -1,21 +1,20 @@
 """Accounts and their sessions, in the database of the registry."""
 
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from seatrial.server.access.audit import Deed
-from seatrial.server.access.ports import GRACE_SECONDS, Session
+from seatrial.server.access.ports import GRACE_SECONDS, KNOWN_SECONDS, Session
 from seatrial.server.access.principal import Role
 from seatrial.server.access.view import Account
 from seatrial.server.core.errors import UnknownAccount
 from seatrial.server.storage import audit
 from seatrial.server.storage.database import reading, writing
 from seatrial.server.storage.tables import access_head, accounts, networks, sessions
-
-KNOWN_SECONDS = 90 * 86400.0
-"""How long it is known from where somebody has logged in."""
 
 
 class SqlAccounts:
@@ -29,11 +28,6 @@ class SqlAccounts:
         with reading(self._engine) as connection:
             row = connection.execute(select(accounts).filter_by(email=email)).one_or_none()
         return (account_of(row), row.password) if row else None
-
-    def password_of(self, account_id: str) -> str | None:
-        """See `Accounts.password_of`."""
-        with reading(self._engine) as connection:
-            return connection.execute(select(accounts.c.password).filter_by(account_id=account_id)).scalar()
 
     def create(self, account: Account, password: str, deed: Deed) -> bool:
         """See `Accounts.create`."""
@@ -55,17 +49,21 @@ class SqlAccounts:
             return False
         return True
 
-    def set_password(self, account_id: str, password: str, deed: Deed | None) -> None:
-        """See `Accounts.set_password`."""
-        one = update(accounts).filter_by(account_id=account_id)
+    def rehash(self, account_id: str, kept: str, better: str) -> None:
+        """See `Accounts.rehash`."""
         with writing(self._engine) as connection:
-            if deed is None:
-                connection.execute(one.values(password=password))
-                return
-            connection.execute(one.values(password=password, epoch=accounts.c.epoch + 1))
+            connection.execute(update(accounts).filter_by(account_id=account_id, password=kept).values(password=better))
+
+    def set_password(self, account_id: str, kept: str, password: str, deed: Deed) -> Account | None:
+        """See `Accounts.set_password`."""
+        one = update(accounts).filter_by(account_id=account_id, password=kept)
+        with writing(self._engine) as connection:
+            if not connection.execute(one.values(password=password, epoch=accounts.c.epoch + 1)).rowcount:
+                return None
             _end_sessions(connection, account_id)
             changed(connection)
             audit.keep(connection, deed)
+            return account_of(connection.execute(select(accounts).filter_by(account_id=account_id)).one())
 
     def change(self, email: str, deed: Deed, *, role: Role | None = None, disabled: bool | None = None) -> Account:
         """See `Accounts.change`."""
@@ -82,20 +80,26 @@ class SqlAccounts:
             audit.keep(connection, deed)
         return account_of(row)
 
-    def open_session(self, session: Session, network: str, deed: Deed) -> None:
+    def open_session(self, session: Session, network: str, deed: Deed) -> bool:
         """See `Accounts.open_session`. What nobody can use any more is swept on the way."""
         now, whose = session.opened, session.account_id
+        same = select(accounts.c.account_id).filter_by(account_id=whose, epoch=session.epoch)
         with writing(self._engine) as connection:
+            if (
+                connection.execute(same.with_for_update()).scalar() is None
+            ):  # who changes it meanwhile waits, and ends it
+                return False
             connection.execute(delete(networks).where(networks.c.seen < now - KNOWN_SECONDS))
             connection.execute(delete(sessions).where(sessions.c.expires < now))
             if not connection.execute(
                 update(networks).filter_by(account_id=whose, network=network).values(seen=now)
             ).rowcount:
-                connection.execute(insert(networks).values(account_id=whose, network=network, seen=now))
+                with suppress(IntegrityError), connection.begin_nested():  # another login from there came just now
+                    connection.execute(insert(networks).values(account_id=whose, network=network, seen=now))
             connection.execute(
                 insert(sessions).values(
                     session_id=session.session_id,
-                    account_id=session.account_id,
+                    account_id=whose,
                     current=session.current,
                     previous="",
                     rotated=0.0,
@@ -104,6 +108,7 @@ class SqlAccounts:
                 )
             )
             audit.keep(connection, deed)
+        return True
 
     def rotate(self, session_id: str, used: str, following: str, now: float, deed: Deed) -> Account | None:
         """See `Accounts.rotate`."""
@@ -119,21 +124,20 @@ class SqlAccounts:
             if row is None:
                 return None
             if done.rowcount:
-                found = connection.execute(select(accounts).filter_by(account_id=row.account_id, disabled=False))
-                account = found.one_or_none()
-                return account_of(account) if account else None
+                return account_of(connection.execute(select(accounts).filter_by(account_id=row.account_id)).one())
             just_now = used == row.previous and now - row.rotated <= GRACE_SECONDS
             if not (row.revoked or used == row.current or just_now):
                 connection.execute(update(sessions).filter_by(session_id=session_id).values(revoked=True))
-                audit.keep(connection, deed)
+                _keep_of(connection, row.account_id, deed)
         return None
 
     def end_session(self, session_id: str, current: str, deed: Deed) -> None:
         """See `Accounts.end_session`."""
         one = update(sessions).filter_by(session_id=session_id, current=current, revoked=False)
         with writing(self._engine) as connection:
-            if connection.execute(one.values(revoked=True)).rowcount:
-                audit.keep(connection, deed)
+            whose = connection.execute(select(sessions.c.account_id).filter_by(session_id=session_id)).scalar()
+            if connection.execute(one.values(revoked=True)).rowcount and whose is not None:
+                _keep_of(connection, whose, deed)
 
     def note(self, deed: Deed) -> None:
         """See `Accounts.note`."""
@@ -156,6 +160,12 @@ def changed(connection: Connection) -> None:
 def account_of(row: Row[Any]) -> Account:
     """An account, as its row has it."""
     return Account(row.account_id, row.email, row.role, row.created, row.disabled, row.epoch)
+
+
+def _keep_of(connection: Connection, account_id: str, deed: Deed) -> None:
+    """Keep a deed as that of an account."""
+    row = connection.execute(select(accounts).filter_by(account_id=account_id)).one()
+    audit.keep(connection, replace(deed, who=account_of(row).principal.name))
 
 
 def _end_sessions(connection: Connection, account_id: str) -> None:

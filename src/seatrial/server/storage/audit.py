@@ -18,10 +18,10 @@ class SqlAudit:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def note(self, deed: Deed) -> None:
+    def note(self, *deeds: Deed) -> None:
         """See `Audit.note`."""
         with writing(self._engine) as connection:
-            keep(connection, deed)
+            keep(connection, *deeds)
 
     def entries(self, last: int | None = None) -> tuple[Sequence[AuditEntry], Head]:
         """See `Audit.entries`."""
@@ -32,9 +32,12 @@ class SqlAudit:
         return [AuditEntry(**row._mapping) for row in reversed(rows)], Head(head.number, head.digest)  # noqa: SLF001 - SQLAlchemy's public name for it
 
 
-def keep(connection: Connection, deed: Deed) -> None:
-    """Write a deed in a transaction of its own or another's; nothing after it may wait for a lock."""
+def keep(connection: Connection, *deeds: Deed) -> None:
+    """Write deeds in a transaction of their own or another's; nothing after it may wait for a lock."""
     row = connection.execute(select(audit_head.c.number, audit_head.c.digest).with_for_update()).one()
-    entry = following(Head(row.number, row.digest), deed, timestamp())
-    connection.execute(insert(audit).values(asdict(entry)))
-    connection.execute(update(audit_head).values(number=entry.number, digest=entry.digest))
+    head, entries = Head(row.number, row.digest), []
+    for deed in deeds:
+        entries.append(following(head, deed, timestamp()))
+        head = Head.at(entries[-1])
+    connection.execute(insert(audit), [asdict(entry) for entry in entries])
+    connection.execute(update(audit_head).values(number=head.number, digest=head.digest))

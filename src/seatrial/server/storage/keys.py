@@ -54,19 +54,8 @@ class SqlKeys:
 
     def add_key(self, key: ApiKey, deed: Deed) -> None:
         """See `Keys.add_key`."""
-        values = {
-            "key_id": key.key_id,
-            "name": key.name,
-            "account_id": key.account_id,
-            "digest": key.digest,
-            "scopes": ",".join(sorted(key.scopes)),
-            "created": key.created,
-            "expires": key.expires,
-            "rate": str(key.rate) if key.rate else None,
-            "concurrency": key.concurrency,
-        }
         with writing(self._engine) as connection:
-            connection.execute(insert(api_keys).values(values))
+            connection.execute(insert(api_keys).values(_key_row(key)))
             changed(connection)
             audit.keep(connection, deed)
 
@@ -78,23 +67,42 @@ class SqlKeys:
             raise UnknownKey(f"There is no API key '{key_id[:50]}'.")
         return _key_of(row)
 
-    def end_key(self, key_id: str, at: float, deed: Deed, *, revoke: bool) -> None:
-        """See `Keys.end_key`."""
-        values = {"revoked": at} if revoke else {"expires": at}
+    def revoke_key(self, key_id: str, at: float, deed: Deed) -> None:
+        """See `Keys.revoke_key`."""
         with writing(self._engine) as connection:
-            ended = connection.execute(update(api_keys).filter_by(key_id=key_id, revoked=None).values(values))
+            ended = connection.execute(update(api_keys).filter_by(key_id=key_id, revoked=None).values(revoked=at))
             if ended.rowcount:
                 changed(connection)
                 audit.keep(connection, deed)
 
-    def newest(self, before: float) -> tuple[SigningKey, str]:
+    def exchange_key(self, key_id: str, until: float, following: ApiKey, deed: Deed) -> bool:
+        """See `Keys.exchange_key`."""
+        one, expires = api_keys.c.key_id == key_id, api_keys.c.expires
+        good = select(expires).where(
+            one, api_keys.c.revoked.is_(None), expires.is_(None) | (expires > following.created)
+        )
+        with writing(self._engine) as connection:
+            row = connection.execute(good.with_for_update()).one_or_none()
+            if row is None:
+                return False
+            ends = until if row.expires is None else min(until, row.expires)
+            connection.execute(update(api_keys).where(one).values(expires=ends))
+            connection.execute(insert(api_keys).values(_key_row(following)))
+            changed(connection)
+            audit.keep(connection, deed)
+        return True
+
+    def newest(self, before: float) -> tuple[SigningKey, str] | None:
         """See `Signing.newest`."""
         old_enough = signing_keys.c.created <= before
         age = signing_keys.c.created
         with reading(self._engine) as connection:
-            row = connection.execute(select(signing_keys).where(old_enough).order_by(age.desc()).limit(1)).one_or_none()
-            row = row or connection.execute(select(signing_keys).order_by(age).limit(1)).one()
-        return _signing_of(row), row.sealed
+            newest = select(signing_keys).where(old_enough).order_by(age.desc(), signing_keys.c.kid).limit(1)
+            row = connection.execute(newest).one_or_none()
+            row = (
+                row or connection.execute(select(signing_keys).order_by(age, signing_keys.c.kid).limit(1)).one_or_none()
+            )
+        return (_signing_of(row), row.sealed) if row else None
 
     def add_signing_key(self, key: SigningKey, sealed: str, retire_others: float, deed: Deed) -> None:
         """See `Signing.add_signing_key`."""
@@ -108,9 +116,10 @@ class SqlKeys:
     def add_first(self, key: SigningKey, sealed: str) -> None:
         """See `Signing.add_first`."""
         with writing(self._engine) as connection:
-            changed(connection)  # which locks: of two who come at once the second sees the first one's
+            connection.execute(select(access_head.c.id).with_for_update())  # so the second sees the first one's
             if connection.execute(select(signing_keys.c.kid).limit(1)).scalar() is None:
                 connection.execute(insert(signing_keys).values(_signing_row(key, sealed)))
+                changed(connection)
 
 
 def _key_of(row: Row[Any]) -> ApiKey:
@@ -127,6 +136,20 @@ def _key_of(row: Row[Any]) -> ApiKey:
         rate=parse_rate(row.rate) if row.rate else None,
         concurrency=row.concurrency,
     )
+
+
+def _key_row(key: ApiKey) -> dict[str, Any]:
+    return {
+        "key_id": key.key_id,
+        "name": key.name,
+        "account_id": key.account_id,
+        "digest": key.digest,
+        "scopes": ",".join(sorted(key.scopes)),
+        "created": key.created,
+        "expires": key.expires,
+        "rate": str(key.rate) if key.rate else None,
+        "concurrency": key.concurrency,
+    }
 
 
 def _signing_of(row: Row[Any]) -> SigningKey:

@@ -1,8 +1,12 @@
 """Limits that several workers share, in Redis: one script a call, by the clock of Redis."""
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from seatrial.server.access.keys import random_id
@@ -53,29 +57,31 @@ return 0
 
 
 class RedisLimits:
-    """Implements `limits.ports.SharedLimits`; lives as long as the worker. Used in one event loop."""
+    """Implements `limits.ports.SharedLimits`; lives as long as the worker. Used in one event loop.
 
-    def __init__(self, url: str) -> None:
+    `say` hears (event, detail) when Redis is lost or back.
+    """
+
+    def __init__(self, url: str, say: Callable[[str, str], None] = lambda _, __: None) -> None:
         self._redis: Redis = Redis.from_url(
             url,
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
+            retry=Retry(NoBackoff(), 1, (RedisConnectionError,)),  # one that was kept may have ended meanwhile
             decode_responses=False,
         )
         self._take = self._redis.register_script(_TAKE)
         self._give_back = self._redis.register_script(_GIVE_BACK)
+        self._say = say
+        self._lost = False
 
     async def take(self, ask: Ask) -> Granted:
         """See `SharedLimits.take`."""
         lease = random_id(LEASE_CHARACTERS) if ask.concurrency else ""
         limit, window = (ask.rate.limit, ask.rate.window) if ask.rate else (0, 0)
-        try:
-            full, wait, left, until = await self._take(
-                keys=_keys(ask), args=[limit, window, ask.concurrency or 0, lease, LEASE_S]
-            )
-        except (RedisError, OSError) as error:
-            raise LimitsLost(type(error).__name__) from error
+        full, wait, left, until = await self._answer(
+            self._take(keys=_keys(ask), args=[limit, window, ask.concurrency or 0, lease, LEASE_S])
+        )
         if full:
             return Granted(full=True)
         taken = Taken(ask.rate, left, wait / 1e6, until / 1e6) if ask.rate else None
@@ -83,23 +89,29 @@ class RedisLimits:
 
     async def end(self, ask: Ask, lease: str) -> None:
         """See `SharedLimits.end`."""
-        try:
-            await self._redis.zrem(_keys(ask)[1], lease)
-        except (RedisError, OSError) as error:
-            raise LimitsLost(type(error).__name__) from error
+        await self._answer(self._redis.zrem(_keys(ask)[1], lease))
 
     async def give_back(self, ask: Ask) -> None:
         """See `SharedLimits.give_back`."""
-        if ask.rate is None:
-            return
-        try:
-            await self._give_back(keys=_keys(ask)[:1], args=[ask.rate.limit, ask.rate.window])
-        except (RedisError, OSError) as error:
-            raise LimitsLost(type(error).__name__) from error
+        if ask.rate is not None:
+            await self._answer(self._give_back(keys=_keys(ask)[:1], args=[ask.rate.limit, ask.rate.window]))
 
     async def close(self) -> None:
         """See `SharedLimits.close`."""
         await self._redis.aclose()
+
+    async def _answer(self, asked: Awaitable[Any]) -> Any:  # noqa: ANN401 - whatever a command answers
+        try:
+            answer = await asked
+        except (RedisError, OSError) as error:
+            if not self._lost:
+                self._lost = True
+                self._say("limits_lost", type(error).__name__)
+            raise LimitsLost(type(error).__name__) from error
+        if self._lost:
+            self._lost = False
+            self._say("limits_back", "")
+        return answer
 
 
 def _keys(ask: Ask) -> list[str]:

@@ -25,7 +25,7 @@ def configure(level: str, *, human: bool | None = None) -> None:
     structlog.configure(
         processors=[*shared, *structured, last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # each line at once: other workers write there, too
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

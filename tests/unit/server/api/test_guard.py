@@ -1,25 +1,47 @@
 """What is asked of a request before it is read."""
 
+import asyncio
+
 import pytest
+from tests.fakes.access import MemoryAccess
 
 from seatrial.server.access.authenticate import Authenticator
+from seatrial.server.access.mirror import AccessMirror
+from seatrial.server.access.principal import Principal, Scope
 from seatrial.server.api.guard import Guard
 from seatrial.server.core.errors import (
     BodyTooLarge,
-    Forbidden,
     InvalidHeader,
     SeatrialError,
     Unauthenticated,
     UnknownHost,
     UnsupportedMediaType,
 )
+from seatrial.server.limits.address import Addresses
+from seatrial.server.services.limiting import Limiter, Policy
 
 TOKEN = b"operator"
 HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "models.example"})
 
 
 def a_guard(hosts: frozenset[str] | None = HOSTS) -> Guard:
-    return Guard(Authenticator(TOKEN.decode(), None, listener_is_loopback=True), hosts, 1000, 30.0)
+    known = AccessMirror(MemoryAccess(), lambda: 0.0)
+    authenticator = Authenticator(TOKEN.decode(), known, lambda: 0.0, None, listener_is_loopback=True)
+    limiter = Limiter(Policy(None, None, None), lambda: 0.0, None, nothing, nothing, nothing)
+    return Guard(authenticator, limiter, Addresses(), hosts, 1000, 30.0, nobody_new)
+
+
+def nothing(_: object) -> None:
+    """Nobody listens."""
+
+
+async def nobody_new() -> None:
+    """There is nothing newer."""
+
+
+def admit(guard: Guard, headers: dict[bytes, bytes], peer: str, scope: Scope) -> Principal:
+    """Who is let in."""
+    return asyncio.run(guard.admit(headers, peer, scope, []))[0]
 
 
 @pytest.mark.parametrize("host", [b"localhost", b"LOCALHOST:8000", b"[::1]:1", b"Models.Example:443"])
@@ -42,14 +64,14 @@ def test_a_host_that_is_not_served(headers: dict[bytes, bytes], path: str) -> No
 def test_scopes_are_asked_for() -> None:
     """A loopback caller may predict, the operator anything; bad credentials and missing scopes are refused."""
     guard, local = a_guard(), {b"host": b"localhost"}
-    guard.authorize(local, "127.0.0.1", "predict")
-    guard.authorize({b"authorization": b"Bearer " + TOKEN}, "10.0.0.7", "admin")
+    assert admit(guard, local, "127.0.0.1", "predict").name == "anonymous"
+    assert admit(guard, {b"authorization": b"Bearer " + TOKEN}, "10.0.0.7", "admin").name == "local:admin.token"
 
     for headers, peer in ((local, "10.0.0.7"), (local | {b"authorization": b"Bearer x"}, "127.0.0.1")):
         with pytest.raises(Unauthenticated):
-            guard.authorize(headers, peer, "predict")
-    with pytest.raises((Unauthenticated, Forbidden)):
-        guard.authorize(local, "127.0.0.1", "models:write")
+            admit(guard, headers, peer, "predict")
+    with pytest.raises(Unauthenticated):
+        admit(guard, local, "127.0.0.1", "models:write")
 
 
 @pytest.mark.parametrize(

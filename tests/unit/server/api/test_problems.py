@@ -35,8 +35,8 @@ def leaves(root: type[errors.SeatrialError] = errors.SeatrialError) -> set[type[
 
 
 def test_every_error_of_a_caller_has_an_answer() -> None:
-    """Of the leaves of the tree that has none which no request meets, but who loads models."""
-    assert leaves() - set(KINDS) == {errors.ModelUnusable}
+    """Those of the leaves that no request meets have none: who loads models does, and who changes accounts."""
+    assert leaves() - set(KINDS) == {errors.ModelUnusable, errors.UnknownAccount}
 
 
 def test_slugs_are_unique() -> None:
