@@ -11,7 +11,7 @@ from seatrial.cli.terminal import FAILED, USAGE_ERROR, print_json, print_table, 
 if TYPE_CHECKING:
     from seatrial.server.access.audit import AuditEntry
 
-SHOWN = ("number", "at", "event", "who", "subject", "address", "request_id")
+SHOWN = ("number", "at", "event", "outcome", "who", "subject", "address", "request_id")
 FOLDED = frozenset({"who", "subject"})
 ID_CHARACTERS = 12
 """How much of a request id is shown: enough to find it in the log."""
@@ -48,6 +48,6 @@ def audit(
 
 
 def _row(entry: "AuditEntry") -> tuple[str, ...]:
-    """An entry for a person: its second, and the beginning of the request's id. What failed, its event says."""
-    at, request_id = f"{entry.at[:19]}Z", entry.request_id[:ID_CHARACTERS]
-    return str(entry.number), at, entry.event, entry.who, entry.subject, entry.address, request_id
+    """An entry for a person: its second, and the beginning of the request's id."""
+    when, what = (str(entry.number), f"{entry.at[:19]}Z"), (entry.event, entry.outcome, entry.who, entry.subject)
+    return *when, *what, entry.address, entry.request_id[:ID_CHARACTERS]

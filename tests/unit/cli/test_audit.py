@@ -49,7 +49,7 @@ def test_it_can_be_read_at_120_columns(command: Command) -> None:
     rows = [line.split() for line in lines if line[0].isdigit()]
 
     assert (code, len(rows), max(map(len, lines)) <= 120) == (0, 3, True)
-    assert rows[0][2] == "authn_login_success"
+    assert [row[2:4] for row in rows[:2]] == [["authn_login_success", "success"], ["authn_login_fail", "failure"]]
     assert rows[0][-2:] == [ORIGIN.address, ORIGIN.request_id[:12]]
     assert rows[0][1][-1] == "Z"
     assert "[red]" in printed
