@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from seatrial.cli.client import Body, Client, NotDone, read_key, read_server
+from seatrial.cli.documents import with_faults
 from seatrial.cli.local import explained, operator, read_settings
 from seatrial.cli.terminal import FAILED, USAGE_ERROR, stop
 from seatrial.server.access.audit import Origin
@@ -17,7 +18,6 @@ from seatrial.server.core.errors import InvalidInput, UnknownAccount, UnknownKey
 from seatrial.server.services.accounts import AccountService
 from seatrial.server.services.keys import KeyService, Wish, key_as_dict
 from seatrial.server.storage.opening import open_registry
-from seatrial.server.storage.secrets import secret_key
 
 if TYPE_CHECKING:
     from seatrial.server.settings import Settings
@@ -37,14 +37,12 @@ def local_access(data_dir: Path | None, database_url: str | None) -> "Iterator[t
             except (UnknownAccount, UnknownKey) as error:
                 stop(str(error), USAGE_ERROR)
             except InvalidInput as error:
-                fault = error.faults[0]
-                stop(f"{error} {fault.pointer}: expected {fault.expected}; received {fault.received}.", FAILED)
+                stop(with_faults(str(error), error.faults), FAILED)
 
 
-def account_service(settings: "Settings", registry: "SqlRegistry") -> AccountService:
-    """What changes accounts; servers follow within a second."""
-    secret = secret_key(settings.data_dir, settings.secret_key)
-    return AccountService(registry.accounts, registry.keys, Passwords(), secret, clock.wall, lambda: None)
+def account_service(registry: "SqlRegistry") -> AccountService:
+    """What opens accounts; servers follow within a second. It signs nothing, so it needs no secret."""
+    return AccountService(registry.accounts, registry.keys, Passwords(), b"", clock.wall, lambda: None)
 
 
 class KeyPlace(Protocol):

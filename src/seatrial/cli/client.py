@@ -22,6 +22,8 @@ MOST = 2**27
 PROBLEM = "urn:seatrial:problem:"
 OUR_PORTS = {"http": 80, "https": 443}
 CREDENTIALS = (401, 403)
+UNKNOWN = (f"{PROBLEM}unknown-model", f"{PROBLEM}unknown-key")
+"""What was named is not there."""
 
 
 class NotDone(Exception):
@@ -87,7 +89,7 @@ class Client:
         try:
             connection.connect()
             connection.sock.settimeout(ANSWER_S)
-            hint = "" if method == "GET" else " It may have been done all the same: see `seatrial models history`."
+            hint = "" if method == "GET" else f" It may have been done all the same: see `seatrial {_where(path)}`."
             with suppress(BrokenPipeError, ConnectionResetError, SSLEOFError):  # it has answered before the body's end
                 connection.request(method, parts.path + path, body.blocks if body else None, headers)
             answer = connection.getresponse()
@@ -97,6 +99,11 @@ class Client:
             raise NotDone(f"{self.url} does not answer: {reason}.{hint}", UNAVAILABLE) from error
         finally:
             connection.close()
+
+
+def _where(path: str) -> str:
+    """The command that shows whether something was done."""
+    return "keys list" if path.startswith("/auth/keys") else "models history"
 
 
 def _connection(parts: SplitResult) -> HTTPConnection:
@@ -149,7 +156,7 @@ def read_answer(status: int, content: bytes, url: str) -> Any:  # noqa: ANN401 -
 
 def exit_code(status: int, problem: Mapping[str, Any]) -> int:
     """How a command ends that a server answered with a problem: as it does without a server, where it can be told."""
-    if problem.get("type") == f"{PROBLEM}unknown-model":
+    if problem.get("type") in UNKNOWN:
         return USAGE_ERROR
     return FAILED if status < 500 and status not in CREDENTIALS else UNAVAILABLE  # noqa: PLR2004 - HTTP
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seatrial.cli.options import ApiKey, AsJson, Database, DataDir, ServerUrl
-from seatrial.cli.terminal import USAGE_ERROR, print_json, print_table, stop
+from seatrial.cli.terminal import UNAVAILABLE, USAGE_ERROR, print_json, print_table, stop
 
 if TYPE_CHECKING:
     from seatrial.server.services.keys import Wish
@@ -16,6 +16,8 @@ keys = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 KeyId = Annotated[str, typer.Argument(help="The id of a key, as `seatrial keys list` shows it.")]
+LONGEST_OVERLAP = 90 * 86400.0
+"""The most that a server takes, too."""
 SHOWN = ("key_id", "name", "owner", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at")
 
 
@@ -96,6 +98,8 @@ def rotate(
     from seatrial.cli.access import open_keys
 
     seconds = _seconds(overlap, "--overlap")
+    if seconds > LONGEST_OVERLAP:
+        stop(f"--overlap: expected 90d at most; received '{overlap}'", USAGE_ERROR)
     with open_keys(data_dir, database_url, server, api_key) as place:
         secret, key = place.rotate(key_id, seconds)
     typer.echo(f"Key {key['key_id']} takes the place of {key_id}, which is good for {overlap} more.", err=True)
@@ -109,9 +113,12 @@ def rotate_signing(data_dir: DataDir = None, database_url: Database = None) -> N
     from seatrial.cli.local import operator
     from seatrial.server.core import clock
     from seatrial.server.services import keys as services
-    from seatrial.server.storage.secrets import secret_key
+    from seatrial.server.storage.secrets import SECRET_KEY, secret_key
 
     with local_access(data_dir, database_url) as (settings, registry):
+        if settings.secret_key is None and not (settings.data_dir / SECRET_KEY).exists():
+            told = f"there is no {SECRET_KEY} in {settings.data_dir}, and SEATRIAL_SECRET_KEY is not set"
+            stop(f"Servers could not open a key that is sealed here: {told}.", UNAVAILABLE)
         secret = secret_key(settings.data_dir, settings.secret_key)
         kid = services.rotate_signing(registry.keys, secret, clock.wall(), operator())
     typer.echo(f"{kid} signs from now on.")

@@ -1,7 +1,7 @@
 """What the commands share: where they print, how they end, and how they explain a setting that is wrong."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -9,6 +9,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+SECRET = frozenset({"SECRET_KEY", "REDIS_URL", "DATABASE_URL"})
+"""Settings whose value no text repeats."""
 FAILED, USAGE_ERROR, UNAVAILABLE = 1, 2, 3
 """Exit codes of `models` and `db`: a refusal, a flag or a name that is wrong, and a place that cannot be used."""
 
@@ -23,14 +25,14 @@ def console(*, stderr: bool = False, width: int = 120) -> "Console":
     return found
 
 
-def print_table(names: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """A table of texts, in which brackets are no markup."""
+def print_table(names: Iterable[str], rows: Iterable[Iterable[str]], *, folded: Collection[str] | None = None) -> None:
+    """A table of texts, in which brackets are no markup. Where room is short columns are folded, all or some."""
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in names:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=folded is not None and name not in folded)
     for row in rows:
         table.add_row(*map(escape, row))
     console(width=160).print(table)
@@ -61,5 +63,8 @@ def explain(error: Exception) -> str:
     lines = []
     for entry in errors():
         name = str(entry["loc"][0]).upper() if entry["loc"] else "?"
-        lines.append(f"SEATRIAL_{name}: {entry['msg']}; received {entry['input']!r}.")
+        told = entry["msg"].removeprefix("Value error, ")
+        if "received" not in told:
+            told += f"; received {'something else' if name in SECRET else repr(entry['input'])}."
+        lines.append(f"SEATRIAL_{name}: {told.removesuffix('.')}.")
     return "\n".join(lines)

@@ -10,6 +10,7 @@ from seatrial.cli.terminal import USAGE_ERROR, print_json, print_table, stop
 
 if TYPE_CHECKING:
     from seatrial.server.access.principal import Role
+    from seatrial.server.access.view import Account
 
 users = typer.Typer(
     help="People who may log in.",
@@ -28,8 +29,8 @@ def create(email: Email, role: RoleOption = "viewer", data_dir: DataDir = None, 
     from seatrial.cli.local import operator
 
     known = _role(role)
-    with local_access(data_dir, database_url) as (settings, registry):
-        account = account_service(settings, registry).create(email, _password(), known, operator())
+    with local_access(data_dir, database_url) as (_, registry):
+        account = account_service(registry).create(email, _password(), known, operator())
     typer.echo(f"{account.email} may log in as {role}.")
 
 
@@ -61,29 +62,28 @@ def list_users(data_dir: DataDir = None, database_url: Database = None, as_json:
 
 @users.command("set-role")
 def set_role(email: Email, role: RoleOption, data_dir: DataDir = None, database_url: Database = None) -> None:
-    """Let somebody do more or less. What they hold already ends: they log in again."""
-    known = _role(role)
-    _change(email, data_dir, database_url, role=known)
-    typer.echo(f"{email} is {role} now.")
+    """Let somebody do more or less. Their access tokens end within a second; a refresh or a login gives others."""
+    account = _change(email, data_dir, database_url, role=_role(role))
+    typer.echo(f"{account.email} is {role} now.")
 
 
 @users.command()
 def disable(email: Email, data_dir: DataDir = None, database_url: Database = None) -> None:
     """Keep somebody out: their sessions, tokens and keys end within a second."""
-    _change(email, data_dir, database_url, disabled=True)
-    typer.echo(f"{email} is disabled.")
+    account = _change(email, data_dir, database_url, disabled=True)
+    typer.echo(f"{account.email} is disabled.")
 
 
 @users.command()
 def enable(email: Email, data_dir: DataDir = None, database_url: Database = None) -> None:
     """Let somebody in again who was disabled. Their keys are good again, too."""
-    _change(email, data_dir, database_url, disabled=False)
-    typer.echo(f"{email} may log in again.")
+    account = _change(email, data_dir, database_url, disabled=False)
+    typer.echo(f"{account.email} may log in again.")
 
 
 def _change(
     email: str, data_dir: DataDir, database_url: Database, *, role: "Role | None" = None, disabled: bool | None = None
-) -> None:
+) -> "Account":
     from seatrial.cli.access import local_access
     from seatrial.cli.local import operator
     from seatrial.server.access.audit import Deed
@@ -93,7 +93,7 @@ def _change(
         address = normal(email)
         told = f"role {role}" if role else "disabled" if disabled else "enabled"
         deed = Deed("account_changed", operator(), f"{address} ({told})")
-        registry.accounts.change(address, deed, role=role, disabled=disabled)
+        return registry.accounts.change(address, deed, role=role, disabled=disabled)
 
 
 def _role(text: str) -> "Role":

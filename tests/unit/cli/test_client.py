@@ -37,6 +37,7 @@ def problem(slug: str, status: int, detail: str, *faults: Fault) -> bytes:
         ("body-too-large", 413, 1),
         ("unknown-route", 404, 1),
         ("unknown-model", 404, 2),
+        ("unknown-key", 404, 2),
         ("unauthenticated", 401, 3),
         ("forbidden", 403, 3),
         ("internal-error", 500, 3),
@@ -44,7 +45,7 @@ def problem(slug: str, status: int, detail: str, *faults: Fault) -> bytes:
     ],
 )
 def test_a_problem_is_its_detail_and_an_exit_code(slug: str, status: int, code: int) -> None:
-    """1 for a refusal, 2 for a model that is not there, 3 where the server cannot or the key may not."""
+    """1 for a refusal, 2 for a model or key that is not there, 3 where the server cannot or the key may not."""
     ending = refused(status, problem(slug, status, "This is why."))
 
     assert (str(ending), ending.code, ending.slug) == ("This is why.", code, slug)
@@ -216,8 +217,11 @@ def test_an_answer_before_the_end_of_a_body_is_heard() -> None:
     assert (str(caught.value), caught.value.code) == ("It is too large.", 1)
 
 
-def test_where_nobody_listens_is_said() -> None:
-    """Exit code 3. Where a connection is lost after something was asked for, it may have been done."""
+@pytest.mark.parametrize(
+    ("path", "see"), [("/models/digits/rollback", "models history"), ("/auth/keys/abcdefgh/rotate", "keys list")]
+)
+def test_where_nobody_listens_is_said(path: str, see: str) -> None:
+    """Exit code 3. Where a connection is lost after something was asked for, it may have been done: see there."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
 
@@ -228,8 +232,8 @@ def test_where_nobody_listens_is_said() -> None:
 
         thread = threading.Thread(target=hang_up)
         thread.start()
-        with pytest.raises(NotDone, match="It may have been done all the same") as lost:
-            Client(url).post("/models/digits/rollback", {})
+        with pytest.raises(NotDone, match=f"all the same: see `seatrial {see}`") as lost:
+            Client(url).post(path, {})
         thread.join()
     with pytest.raises(NotDone, match=r"does not answer: Connection refused\. Is it running there") as nobody:
         Client(url).post("/models/digits/rollback", {})

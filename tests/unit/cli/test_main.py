@@ -71,12 +71,16 @@ def test_the_version_stands_alone() -> None:
     assert run("--version") == (0, f"seatrial {seatrial.__version__}\n")
 
 
+SECRET = {"redis_url", "secret_key"}
+"""Settings that hold a secret: what stands on a command line everybody on the machine can read."""
+
+
 def test_every_setting_has_a_flag() -> None:
-    """`serve` takes each setting by its name, and a file of them."""
+    """`serve` takes each setting by its name, and a file of them; secrets come from the environment or the file."""
     commands = typer.main.get_command(app)
     flags = {parameter.name for parameter in commands.commands["serve"].params}  # type: ignore[attr-defined]
 
-    assert flags - {"help"} == {*Settings.model_fields, "config"}
+    assert flags - {"help"} == {*Settings.model_fields, "config"} - SECRET
 
 
 def test_help_imports_neither_server_nor_framework() -> None:
@@ -105,6 +109,17 @@ def test_help_imports_neither_server_nor_framework() -> None:
             ["--anonymous-scopes", "admin"],
             "seatrial: SEATRIAL_ANONYMOUS_SCOPES: Input should be 'predict' or 'read'; received 'admin'.",
         ),
+        (
+            ["--trusted-proxies", "*"],
+            "seatrial: SEATRIAL_TRUSTED_PROXIES: expected addresses or networks, such as 10.0.0.0/8; received '*'.",
+        ),
+        (
+            ["--rate-limit", "fast"],
+            (
+                "seatrial: SEATRIAL_RATE_LIMIT: expected calls per second, minute, hour or day, such as 600/minute; "
+                "received 'fast'."
+            ),
+        ),
         (["--config", "none.toml"], "seatrial: [Errno 2] No such file or directory: 'none.toml'"),
         (["--config", "wrong.toml"], "seatrial: wrong.toml: there is no setting 'prot'."),
     ],
@@ -123,6 +138,16 @@ def test_all_that_is_wrong_is_explained_at_once(monkeypatch: pytest.MonkeyPatch)
 
     assert code == CONFIGURATION_ERROR
     assert [line.split(":")[-2].strip() for line in output.splitlines()] == ["SEATRIAL_PORT", "SEATRIAL_WORKERS"]
+
+
+@pytest.mark.proves("S9")
+@pytest.mark.parametrize("secret", ["changeme", "0123456789abcdef0123456789abcde", "a" * 64])
+def test_a_secret_that_can_be_guessed_stops_the_start(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    """With exit code 3, and a text that does not repeat it."""
+    monkeypatch.setenv("SEATRIAL_SECRET_KEY", secret)
+
+    told = "expected at least 32 random bytes; `openssl rand -hex 32` makes some; received something else"
+    assert run("serve", "--port", "0") == (CONFIGURATION_ERROR, f"seatrial: SEATRIAL_SECRET_KEY: {told}.\n")
 
 
 def test_a_flag_of_the_wrong_type_is_a_usage_error() -> None:

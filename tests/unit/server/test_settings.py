@@ -1,11 +1,13 @@
 """Settings: where they come from, who wins, and what is refused."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from seatrial.server.limits.rate import Rate
 from seatrial.server.settings import Settings, load_settings
 
 
@@ -19,18 +21,27 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_the_defaults() -> None:
     """Without any choice the server is for this machine only."""
-    assert load_settings({}).model_dump() == {
+    settings = load_settings({})
+
+    assert {name: getattr(settings, name) for name in Settings.model_fields} == {
         "host": "127.0.0.1",
         "port": 8000,
         "workers": 1,
         "data_dir": Path.home() / ".local/share/seatrial",
         "database_url": None,
+        "redis_url": None,
+        "secret_key": None,
         "anonymous_scopes": None,
         "default_models": ("digits", "geoclimate"),
         "max_body_bytes": 16_777_216,
         "max_model_bytes": 2**30,
         "max_versions": 100,
         "request_timeout": 30.0,
+        "rate_limit": Rate(6000, 60),
+        "anonymous_rate_limit": Rate(600, 60),
+        "registration": None,
+        "trusted_proxies": (),
+        "cors_origins": (),
         "allowed_hosts": None,
         "drain_seconds": None,
         "gate": "enforce",
@@ -76,6 +87,17 @@ def test_a_named_file_takes_the_place_of_the_one_in_the_folder(tmp_path: Path) -
         ("default_models", "a,b, c", ("a", "b", "c")),
         ("allowed_hosts", "", ()),
         ("allowed_hosts", "one.example,two.example", ("one.example", "two.example")),
+        ("rate_limit", "9/second", Rate(9, 1)),
+        ("rate_limit", " 100/day ", Rate(100, 86400)),
+        ("rate_limit", "", None),
+        ("anonymous_rate_limit", "1000000000/hour", Rate(10**9, 3600)),
+        ("anonymous_rate_limit", " ", None),
+        ("registration", "open", "open"),
+        ("registration", "closed", "closed"),
+        ("trusted_proxies", "", ()),
+        ("trusted_proxies", "10.0.0.7, fd00::/8", (ip_network("10.0.0.7/32"), ip_network("fd00::/8"))),
+        ("trusted_proxies", "10.1.2.3/8", (ip_network("10.0.0.0/8"),)),
+        ("cors_origins", "https://a.example,https://b.example", ("https://a.example", "https://b.example")),
         ("max_body_bytes", "1", 1),
         ("request_timeout", "0.5", 0.5),
         ("drain_seconds", "0", 0.0),
@@ -101,6 +123,9 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch, name: str, tex
         ('default_models = "b,a"', "default_models", ("b", "a")),
         ("anonymous_scopes = []", "anonymous_scopes", ()),
         ("request_timeout = 5", "request_timeout", 5.0),
+        ('rate_limit = "5/second"', "rate_limit", Rate(5, 1)),
+        ('rate_limit = ""', "rate_limit", None),
+        ('trusted_proxies = ["10.0.0.0/8"]', "trusted_proxies", (ip_network("10.0.0.0/8"),)),
         ('data_dir = "data"', "data_dir", Path("data")),
     ],
 )
@@ -123,6 +148,20 @@ def test_the_file_is_read(tmp_path: Path, line: str, name: str, value: object) -
         ("workers", 257),
         ("anonymous_scopes", "predict,admin"),
         ("anonymous_scopes", "models:write"),
+        ("rate_limit", "0/minute"),
+        ("rate_limit", "10/week"),
+        ("rate_limit", "10 per minute"),
+        ("rate_limit", "1.5/second"),
+        ("rate_limit", "1000000001/second"),
+        ("anonymous_rate_limit", "-1/minute"),
+        ("registration", "yes"),
+        ("trusted_proxies", "*"),
+        ("trusted_proxies", "0.0.0.0/0"),
+        ("trusted_proxies", "::/0"),
+        ("trusted_proxies", "10.0.0.1,0.0.0.0/0"),
+        ("trusted_proxies", "proxy.example"),
+        ("secret_key", ""),
+        ("secret_key", "x" * 31),
         ("max_body_bytes", 0),
         ("request_timeout", 0),
         ("request_timeout", -1),
@@ -147,6 +186,36 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
         load_settings({name: value} if place == "flag" else {})
 
     assert {error["loc"][0] for error in caught.value.errors()} == {name}
+
+
+RANDOM = "3f9c0a7be1d24856b0c93d7f1e6a8254"
+
+
+@pytest.mark.proves("S9")
+@pytest.mark.parametrize(
+    "secret",
+    ["secret", "changeme", RANDOM[:31], "x" * 64, "change-me" * 2, "0" * 32, "ab" * 40, "\N{SNOWMAN}" * 11],
+)
+def test_a_secret_that_can_be_guessed_is_refused(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    """Fewer than 32 bytes, or fewer than 8 different signs: a placeholder keeps nothing secret."""
+    monkeypatch.setenv("SEATRIAL_SECRET_KEY", secret)
+
+    with pytest.raises(ValidationError, match="expected at least 32 random bytes"):
+        load_settings({})
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings may be printed or logged; what they hold is there for whoever asks for it by name."""
+    monkeypatch.setenv("SEATRIAL_SECRET_KEY", RANDOM)
+    monkeypatch.setenv("SEATRIAL_REDIS_URL", "redis://:hush-hush@cache.example/0")
+    settings = load_settings({})
+
+    assert settings.secret_key is not None
+    assert settings.secret_key.get_secret_value() == RANDOM
+    assert settings.redis_url is not None
+    assert settings.redis_url.get_secret_value() == "redis://:hush-hush@cache.example/0"
+    assert RANDOM not in f"{settings} {settings!r} {settings.model_dump()}"
+    assert "hush" not in f"{settings} {settings!r} {settings.model_dump()}"
 
 
 def test_a_setting_that_does_not_exist_is_refused(tmp_path: Path) -> None:
