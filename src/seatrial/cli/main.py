@@ -121,10 +121,10 @@ def _serve(flags: dict[str, Any], config: Path | None) -> None:
     try:
         read_rules(settings)
         prepare(settings)
-    except (StorageUnavailable, ModelUnusable, WrongFile) as error:
-        _refuse(str(error))
-    except (ValueError, OSError) as error:
-        _refuse(f"Cannot use the data directory {settings.data_dir}: {getattr(error, 'strerror', None) or error}.")
+    except (StorageUnavailable, ModelUnusable, WrongFile, ValueError) as error:
+        _refuse(f"{str(error).removesuffix('.')}.")
+    except OSError as error:
+        _refuse(f"Cannot use the data directory {settings.data_dir}: {error.strerror or error}.")
     try:
         listener = process.listen(settings.host, settings.port)
     except OSError as error:

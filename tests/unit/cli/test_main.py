@@ -191,6 +191,33 @@ def test_a_data_directory_that_is_none_is_explained(tmp_path: Path) -> None:
     assert str(tmp_path / "file") in output.replace("\n", "")
 
 
+def test_another_secret_than_that_of_the_signing_key_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With exit code 3, and what to do: no fault of the data directory. Under a key of its own it goes on."""
+    prepare(Settings(data_dir=tmp_path))
+    monkeypatch.setenv("SEATRIAL_SECRET_KEY", "3f9c0a7be1d24856b0c93d7f1e6a8254")
+    code, output = run("serve", "--port", "0", "--data-dir", str(tmp_path))
+    rotated = run("keys", "rotate-signing", "--data-dir", str(tmp_path))[0]
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        after = run("serve", "--port", str(other.getsockname()[1]), "--data-dir", str(tmp_path))
+
+    assert (code, output.startswith("seatrial: the signing key ")) == (CONFIGURATION_ERROR, True)
+    assert "another SEATRIAL_SECRET_KEY" in output
+    assert "`seatrial keys rotate-signing`" in output
+    assert (rotated, "Address already in use" in after[1]) == (0, True)
+
+
+def test_an_empty_token_stops_the_start(tmp_path: Path) -> None:
+    """It would let everybody in; the text names the file, and what to do."""
+    (tmp_path / "admin.token").touch()
+
+    assert run("serve", "--port", "0", "--data-dir", str(tmp_path)) == (
+        CONFIGURATION_ERROR,
+        f"seatrial: {tmp_path}/admin.token is empty. Delete it, and the next start makes a new one.\n",
+    )
+
+
 def test_what_stands_in_the_ledger_is_shown_as_it_is(tmp_path: Path) -> None:
     """Brackets in a reason are no markup, which would end the command with a stack."""
     prepare(Settings(data_dir=tmp_path))
