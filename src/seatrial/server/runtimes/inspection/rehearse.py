@@ -1,12 +1,13 @@
 """The first load and the first runs of a model: does it answer as its manifest says, whatever the size of the batch?"""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+import orjson
 
-from seatrial.contracts.golden import Golden, GoldenCase
+from seatrial.contracts.golden import MOST_BYTES, Golden, GoldenCase
 from seatrial.contracts.manifest import Manifest
 from seatrial.contracts.problem import MAX_LISTED, Fault, pointer
 from seatrial.server.core.errors import InferenceFailed, ModelRefused, ModelUnusable
@@ -23,6 +24,8 @@ TOLERANCE = 1e-4
 """Of the largest answer: what rounding may do between machines and batches. float16, of larger steps, gets more."""
 SUM_TOLERANCE = 1e-3
 ALONE = 3
+ROOM = 1000
+"""Bytes of a file of golden answers that are not its examples: commas, the tolerance, the name of its schema."""
 
 _out_of_memory = re.compile(r"bad_alloc|allocate memory|out of memory", re.IGNORECASE).search
 
@@ -76,11 +79,26 @@ def _answered(runtime: Runtime, manifest: Manifest, given: Golden | None) -> Gol
     if given is not None:
         return _verified(runtime, arrays, given)
     answers = whole.reshape(len(whole), -1).astype(np.float64)
-    cases = zip(made, answers, strict=False)
-    return Golden(
-        cases=tuple(GoldenCase(input=case.input, output=tuple(map(_short, row.tolist()))) for case, row in cases),
-        tolerance=tolerance,
+    cases = (
+        GoldenCase(input=case.input, output=tuple(map(_short, row.tolist())))
+        for case, row in zip(made, answers, strict=False)
     )
+    return Golden(cases=_small(cases), tolerance=tolerance)
+
+
+def _small(cases: Iterable[GoldenCase]) -> tuple[GoldenCase, ...]:
+    """As many of the examples that were made as a file of golden answers may hold."""
+    kept: list[GoldenCase] = []
+    size = ROOM
+    for case in cases:
+        size += len(orjson.dumps(case))
+        if size > MOST_BYTES:
+            break
+        kept.append(case)
+    if not kept:
+        text = "One example, as JSON, is too large for golden answers; a 'min' and a 'max' may make its values shorter."
+        raise refused([fault(text, f"at most {MOST_BYTES} bytes", f"{size} bytes")])
+    return tuple(kept)
 
 
 def _verified(runtime: Runtime, arrays: Arrays, golden: Golden) -> Golden:
