@@ -27,6 +27,7 @@ from tests.fakes.onnx_models import (
     counted,
     forest,
     linear,
+    repeated,
     sized,
     softmax,
     value,
@@ -485,8 +486,13 @@ REFUSED: dict[str, tuple[Make, str, str]] = {
     ),
     "one answer for all": (
         lambda: summed(node("ReduceMean", ["sum"], ["y"], axes=[0], keepdims=1)),
-        "The output 'y' has the wrong shape.",
-        "",
+        "The model failed on a batch of 20: The output 'y' has the shape (1, 1), not (20, 1).",
+        "none",
+    ),
+    "three answers where an example says so": (
+        repeated,
+        "The model gives an example another number of answers: The output 'y' has the shape (3, 1), not (1, 1)",
+        "another shape",
     ),
     "fails": (
         lambda: of(
