@@ -41,7 +41,7 @@ from seatrial.server.runtimes.inspector import ProcessInspector
 
 NOTHING = ManifestDraft()
 MANIFEST = (zoo.ROOT / "geoclimate" / "manifest.json").read_bytes()
-DANGEROUS = ("bomb", "endless", "nested in bytes")
+DANGEROUS = ("a tree too deep", "bomb", "endless", "nested in bytes")
 node = helper.make_node
 
 
