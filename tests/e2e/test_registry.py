@@ -1,6 +1,7 @@
 """The registry as operators meet it: on disk, in a database that may go away, by the command line."""
 
 import json
+import signal
 import sqlite3
 import subprocess
 from collections.abc import Callable
@@ -10,12 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.fakes.onnx_models import chain
 from tests.fakes.postgres import postgres_server
 from tests.live import PYTHON, ServerProcess, environment, until
 
+from seatrial.contracts.manifest import InputSpec, Manifest, OutputSpec
+from seatrial.server.core import clock
+from seatrial.server.core.clock import timestamp
+from seatrial.server.registry.evidence import Trial
 from seatrial.server.registry.ledger import Note
 from seatrial.server.registry.lifecycle import promote
-from seatrial.server.registry.model import Stage
+from seatrial.server.registry.model import ModelVersion, Stage
+from seatrial.server.storage.artifacts import ContentStore
 from seatrial.server.storage.opening import open_registry
 
 pytestmark = pytest.mark.e2e
@@ -133,6 +140,32 @@ def test_what_is_put_aside_is_not_served(start_server: StartServer, tmp_path: Pa
     assert (done.returncode, done.stdout) == (0, "digits:2  staging -> archived\n")
     assert (refused.returncode, "promote another, or roll back" in refused.stderr) == (1, True)
     assert seatrial(tmp_path, "models", "archive", "digits:7").returncode == 2
+
+
+KNOWN = b'{"cases": [{"input": {"x": [0, 0, 0, 0]}, "output": [1.0]}], "tolerance": 1.0}'
+
+
+def test_a_version_that_ends_the_server_can_be_put_aside(start_server: StartServer, tmp_path: Path) -> None:
+    """One that an older inspection let through: its trial is open, so each start ends until it is archived."""
+    start_server().stop()
+    store = ContentStore(tmp_path / "data" / "artifacts")
+    digest, golden = store.put(chain(100_000).SerializeToString()), store.put(KNOWN)
+    inputs = (InputSpec(name="x", dtype="float32", shape=(4,)),)
+    manifest = Manifest(name="deep", task="regression", inputs=inputs, output=OutputSpec(name="y"), digest=digest)
+    version = ModelVersion("deep", 1, Stage.DEV, manifest, golden, timestamp(), reason="test")
+    now = clock.wall()
+    with closing(open_registry(None, tmp_path / "data")) as registry:
+        registry.add(version, Note("local:test", "test"))
+        registry.evidence.open_trial(Trial("0" * 32, "deep", 1, now, now + 3600, "test"))
+    with closing(ServerProcess(tmp_path)) as killed:
+        assert killed.wait() in {-signal.SIGSEGV, -signal.SIGBUS}
+    done = seatrial(tmp_path, "models", "archive", "deep:1", "--reason", "it ends the server")
+    server = start_server()
+    told = f"{server.url}/models/deep:1"
+    until(lambda: server.http.get(told).json()["failure"] == "It is archived, and not loaded.", "it is told")
+
+    assert (done.returncode, done.stdout) == (0, "deep:1  dev -> archived\n")
+    assert server.ready() == 200
 
 
 @pytest.mark.proves("R1")

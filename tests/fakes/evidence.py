@@ -171,7 +171,8 @@ def body(proof: Proof) -> bytes:
 def _tally(
     where: tuple[str, str], model: ModelVersion, requests: int, latency: Histogram, lasted: float, errors: int = 0
 ) -> Tally:
-    return Tally(*where, model.model_id, requests, errors, latency.encoded(), START, START + lasted)
+    answered_by = model.model_id if where[1].startswith(PREDICT) else ""
+    return Tally(*where, answered_by, requests, errors, latency.encoded(), START, START + lasted)
 
 
 def _about(facts: Run, version: ModelVersion) -> Run:

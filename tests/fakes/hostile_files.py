@@ -22,10 +22,12 @@ from tests.fakes.onnx_models import (
     INT64,
     STRING,
     a_model,
+    chain,
     constant,
     counted,
     forest,
     linear,
+    repeated,
     sized,
     softmax,
     value,
@@ -365,6 +367,8 @@ NONE = (
     "The output 'probabilities' has no probabilities: a graph for a classification ends in Softmax or the like, "
     "one for a regression in one number an example."
 )
+DEEP = "The inspection of the model was ended by SIG"
+"""SIGSEGV, or on macOS SIGBUS: its stack is over."""
 EVIL = node("Evil", ["sum"], ["b"], domain="com.evil")
 Make = Callable[[], onnx.ModelProto | bytes]
 
@@ -422,6 +426,8 @@ REFUSED: dict[str, tuple[Make, str, str]] = {
         counted, f"The model did not load and answer within 8 s (2 s of a processor){AT_EXTREMES}.", "this file"
     ),
     "bomb where an example says so": (lambda: sized("Expand"), f"{MEMORY[:-1]}{AT_EXTREMES}.", "this file"),
+    "a tree too deep for a thread": (lambda: chain(10_901), DEEP, "this file"),
+    "a tree too deep for a small thread": (lambda: chain(3000), DEEP, "this file"),
     "nested graphs": (lambda: nested(20), "Graphs are nested too deeply.", "20 levels"),
     "training": (training, "The file holds training.", "training_info"),
     "size too large": (lambda: with_dims(1_000_000, 1_000_000), SIZE, "16 bytes"),
@@ -480,8 +486,13 @@ REFUSED: dict[str, tuple[Make, str, str]] = {
     ),
     "one answer for all": (
         lambda: summed(node("ReduceMean", ["sum"], ["y"], axes=[0], keepdims=1)),
-        "The output 'y' has the wrong shape.",
-        "",
+        "The model failed on a batch of 20: The output 'y' has the shape (1, 1), not (20, 1).",
+        "none",
+    ),
+    "three answers where an example says so": (
+        repeated,
+        "The model gives an example another number of answers: The output 'y' has the shape (3, 1), not (1, 1)",
+        "another shape",
     ),
     "fails": (
         lambda: of(

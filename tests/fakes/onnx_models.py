@@ -118,3 +118,45 @@ def sized(operator: str) -> onnx.ModelProto:
     constants = [constant("axis", [1]), constant("zero", np.array(0)), constant("one", np.array(1))]
     constants += [constant("some", [1.0]), constant("nothing", np.array(0.0))]
     return a_model([*begin, middle, *end], constants)
+
+
+def chain(depth: int) -> onnx.ModelProto:
+    """A regression by a tree that is one path of so many levels: at each a leaf, and the next level."""
+    count = 2 * depth + 1  # 2n is the level n, 2n + 1 its leaf; the last is a leaf too
+    levels = range(depth)
+    leaves = [*(2 * level + 1 for level in levels), 2 * depth]
+    trees = helper.make_node(
+        "TreeEnsembleRegressor",
+        ["x"],
+        ["y"],
+        domain="ai.onnx.ml",
+        n_targets=1,
+        nodes_treeids=[0] * count,
+        nodes_nodeids=list(range(count)),
+        nodes_featureids=[0] * count,
+        nodes_modes=[part for _ in levels for part in ("BRANCH_LEQ", "LEAF")] + ["LEAF"],
+        nodes_values=[0.0] * count,
+        nodes_truenodeids=[place for level in levels for place in (2 * level + 1, 0)] + [0],
+        nodes_falsenodeids=[place for level in levels for place in (2 * level + 2, 0)] + [0],
+        target_treeids=[0] * len(leaves),
+        target_nodeids=leaves,
+        target_ids=[0] * len(leaves),
+        target_weights=[float(place) for place in leaves],
+    )
+    return a_model([trees], ml=True)
+
+
+def repeated(limit: float = 50.0) -> onnx.ModelProto:
+    """A regression that answers each example three times where one of them is `limit` or more."""
+    make = helper.make_node
+    nodes = [
+        make("ReduceMax", ["x"], ["top"], keepdims=0),
+        make("GreaterOrEqual", ["top", "limit"], ["far"]),
+        make("Cast", ["far"], ["more"], to=INT64),
+        make("Mul", ["more", "two"], ["added"]),
+        make("Add", ["added", "one"], ["times"]),
+        make("Concat", ["times", "one"], ["repeats"], axis=0),
+        make("ReduceSum", ["x", "one"], ["sum"], keepdims=1),
+        make("Tile", ["sum", "repeats"], ["y"]),
+    ]
+    return a_model(nodes, [constant("limit", [limit]), constant("one", [1]), constant("two", [2])])

@@ -49,7 +49,7 @@ class Watched:
         return (ready, answer.status_code, answer.json()["model_id"]) == (200, 200, "geoclimate:1")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """One server for all here, with small limits, so that a loop ends soon.
 

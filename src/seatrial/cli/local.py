@@ -24,6 +24,7 @@ from seatrial.server.core.errors import (
 from seatrial.server.registry import lifecycle
 from seatrial.server.registry.ledger import Note, entry_as_dict, misplaced
 from seatrial.server.registry.model import ModelVersion, Stage, parse_model_id
+from seatrial.server.runtimes import stacks
 from seatrial.server.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ class _Local:
     def _promotion(self) -> "Iterator[Promotion]":
         from seatrial.server.app import open_promotion
 
+        stacks.make_room()
         with self._registry() as registry:
             yield open_promotion(self._settings, registry)
 

@@ -21,6 +21,9 @@ models = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+DIGITS = 12
+"""Of a digest, that are shown where there is no room for all of it."""
+
 
 @models.command("list")
 def list_models(
@@ -78,8 +81,10 @@ def history(  # noqa: PLR0913, PLR0917 - the same
     if as_json:
         print_json(entries)
     else:
-        names = ("number", "at", "model_id", "action", "from", "to", "gate", "who", "why")
-        print_table(names, (tuple(str(entry[name] or "") for name in names) for entry in entries))
+        names = ("number", "at", "model_id", "action", "from", "to", "gate", "who", "why", "proof")
+        shown = {"at": _to_the_second, "proof": _short}
+        rows = (tuple(shown.get(name, str)(str(entry[name] or "")) for name in names) for entry in entries)
+        print_table(names, rows)
     if faults:
         stop("\n".join(f"the ledger is not whole: {fault}" for fault in faults), FAILED)
     if verify:
@@ -145,6 +150,16 @@ def archive(
     """Put a version aside: it is not loaded any more. The one in production cannot be."""
     with open_place(data_dir, database_url, server, api_key) as place:
         _print_changes(place.archive(model_id, as_text(reason)).changes)
+
+
+def _short(digest: str) -> str:
+    """Enough of a digest to find it by."""
+    return digest.removeprefix("sha256:")[:DIGITS]
+
+
+def _to_the_second(moment: str) -> str:
+    """A moment in UTC for people, which folds between date and time."""
+    return f"{moment[:19].replace('T', ' ')}Z"
 
 
 def _print_gate(decision: "GateDecision") -> None:

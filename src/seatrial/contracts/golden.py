@@ -5,6 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
+MOST_BYTES = 4 * 2**20
+"""Of golden answers that come with a file, or are made for one: they are told whole to whoever asks for them."""
+
 _strict = ConfigDict(extra="forbid")
 
 

@@ -23,6 +23,9 @@ Name = Annotated[str, Field(max_length=200)]
 MOST_BYTES = 256 * 1024
 """Of a manifest that somebody sends: it is read before anything is known of who wrote it."""
 MOST_DEEP = 32
+MOST_INPUTS = 1000
+MOST_CLASSES = 10_000
+"""What a model may have of each: a manifest is told whole to whoever asks for it."""
 _sign = re.compile(r"""[\n=,\[\]{}.#]|\"{3}|'{3}|["']""").search
 """What a TOML file is looked through for: what ends a key, what parts it, and where texts and remarks begin."""
 _ends = {
@@ -123,7 +126,7 @@ class OutputDraft:
 
     name: str | None = None
     units: Name = ""
-    classes: Annotated[tuple[Label, ...], Field(max_length=10_000)] = ()
+    classes: Annotated[tuple[Label, ...], Field(max_length=MOST_CLASSES)] = ()
 
 
 @dataclass(frozen=True, slots=True, config=_strict, kw_only=True)
@@ -136,7 +139,7 @@ class ManifestDraft:
 
     name: str | None = None
     task: Task | None = None
-    inputs: Annotated[tuple[InputDraft, ...], Field(max_length=1000)] = ()
+    inputs: Annotated[tuple[InputDraft, ...], Field(max_length=MOST_INPUTS)] = ()
     output: OutputDraft = field(default_factory=OutputDraft)
     licence: Words = ""
     description: Words = ""

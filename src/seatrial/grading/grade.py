@@ -123,9 +123,15 @@ def _samples(sli: str, scope: Measure | None) -> int:
 
 def needed_samples(objective: Objective, run: Run) -> int:
     """The fewest samples that the objective is graded from: its own floor, the plan's, that of its percentile."""
-    found = _PERCENTILE.fullmatch(objective.sli)
-    floor = samples_needed(float(f"{found[1]}.{found[2] or 0}")) if found else 1
+    percentile = percentile_of(objective.sli)
+    floor = 1 if percentile is None else samples_needed(percentile)
     return max(floor, objective.min_samples or run.min_samples)
+
+
+def percentile_of(sli: str) -> float | None:
+    """The percentile from 0 to 100 that an indicator is, such as 99.9 of `p99_9_ms`; none where it is no percentile."""
+    found = _PERCENTILE.fullmatch(sli)
+    return float(f"{found[1]}.{found[2] or 0}") if found else None
 
 
 def _scopes(endpoint: str | None, measures: Measures) -> list[Measure | None]:

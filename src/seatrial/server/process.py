@@ -17,6 +17,7 @@ from typing import Any
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from seatrial.server.runtimes import stacks
 from seatrial.server.services.health import Lifecycle
 from seatrial.server.telemetry import logs
 from seatrial.server.telemetry.metrics import MULTIPROCESS
@@ -160,6 +161,7 @@ class _Supervisor(Multiprocess):
 
 
 def _make_worker_app(make_app: Callable[..., Any], url: str, log_level: str, drain: float) -> Any:  # noqa: ANN401 - an ASGI app
+    stacks.make_room()
     logs.configure(log_level)
     sys.setswitchinterval(SWITCH_SECONDS)
 

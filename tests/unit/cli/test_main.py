@@ -230,6 +230,25 @@ def test_what_stands_in_the_ledger_is_shown_as_it_is(tmp_path: Path) -> None:
     assert "[/why]" in output
 
 
+def test_the_history_shows_on_which_proof(tmp_path: Path) -> None:
+    """The first digits of its digest, in the last column, whole at 120 columns too; empty where there is none."""
+    prepare(Settings(data_dir=tmp_path))
+    note = Note(
+        "key:continuous-integration", "trained on twice the data", "sha256:" + "0123456789abcdef" * 4, "enforce"
+    )
+    with closing(open_registry(None, tmp_path)) as registry:
+        registry.add(replace(registry.get("geoclimate:1"), version=2, stage=Stage.DEV), note)
+    result = CliRunner().invoke(app, ["models", "history", "--data-dir", str(tmp_path)], env={"COLUMNS": "120"})
+    lines = result.output.splitlines()
+    (proven,) = (line.rstrip() for line in lines if "geoclimate:2" in line)
+    (bundled,) = (line.rstrip() for line in lines if "digits:1" in line)
+
+    assert max(map(len, lines)) <= 120
+    assert lines[0].split()[-1] == "proof"
+    assert proven.endswith(" 0123456789ab")
+    assert bundled.endswith(" bundled")
+
+
 @pytest.mark.parametrize("arguments", [["serve", "--port", "0"], ["models", "promote", "digits:1", "production"]])
 def test_an_slo_file_that_cannot_be_used_stops_what_needs_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str]

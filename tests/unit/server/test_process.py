@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -20,6 +21,7 @@ from tests.fakes.runtime import WAIT_SECONDS
 
 from seatrial.server import process
 from seatrial.server.process import _stop_with
+from seatrial.server.runtimes.inspection.limits import STACK_BYTES
 from seatrial.server.services.health import Lifecycle
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -27,14 +29,16 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @pytest.fixture(autouse=True)
 def _process_as_it_was() -> Iterator[None]:
-    """Signal handlers and logging of the test process outlive a test unchanged."""
+    """Signal handlers, stacks and logging of the test process outlive a test unchanged."""
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    stack = threading.stack_size()
     root = logging.getLogger()
     log_handlers, level, configuration = root.handlers[:], root.level, structlog.get_config()
     for handler in log_handlers:
         root.removeHandler(handler)
     yield
     gc.unfreeze()
+    threading.stack_size(stack)
     for number, previous in handlers.items():
         signal.signal(number, previous)
     structlog.configure(**configuration)
@@ -240,6 +244,19 @@ def test_a_signal_is_a_clean_end(number: signal.Signals) -> None:
     assert app.lifecycle.draining == (number == signal.SIGTERM)
     assert app.url.startswith("http://127.0.0.1:")
     assert not app.url.endswith(":0")
+
+
+def test_a_worker_has_room_for_deep_models() -> None:
+    """Before it begins any thread: eight times the stack in which files are inspected."""
+    found: list[int] = []
+
+    def look() -> None:
+        found.append(threading.stack_size())
+        signal.raise_signal(signal.SIGINT)
+
+    serve(App(look))
+
+    assert found == [8 * STACK_BYTES]
 
 
 @pytest.mark.parametrize("terminal", [True, False])

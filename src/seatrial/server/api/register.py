@@ -87,6 +87,6 @@ def register_routes(
             version = await registrar.register_in_turn(draft, wish)
         told(version, principal.name, guard.origin(request))
         response.headers["Location"] = f"/models/{version.model_id}"
-        return describe_model(View([version]), pool, version.model_id)
+        return await asyncio.to_thread(describe_model, View([version]), pool, version.model_id)
 
     return router

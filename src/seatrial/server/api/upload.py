@@ -8,6 +8,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.types import Receive
 
+from seatrial.contracts.golden import MOST_BYTES as MOST_GOLDEN
 from seatrial.contracts.manifest import MOST_BYTES as MOST_MANIFEST
 from seatrial.contracts.problem import Fault
 from seatrial.server.api.body import ClientGone
@@ -22,7 +23,6 @@ ACCEPTED = {"Accept": ", ".join(kind.decode() for kind in (*RAW, FORM))}
 BLOCK = 2**20
 LEAST_RATE = 64 * 2**10
 """Bytes a second, on the average, below which an upload is given up once its first seconds are over."""
-MOST_GOLDEN = 4 * 2**20
 OVERHEAD = 2**16
 """Bytes of a form beside its parts."""
 

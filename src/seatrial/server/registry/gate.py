@@ -1,13 +1,18 @@
 """The gate: whether what is known of a version is enough for a stage. Pure; the caller reads, and the caller moves."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from seatrial.contracts.gate import GateCheck, GateDecision, GateMode, ProofSummary, SloText
 from seatrial.contracts.proof import Proof, SloUsed
-from seatrial.contracts.slo import Promotion, parse_change, parse_duration
+from seatrial.contracts.slo import Objective, Promotion, parse_change, parse_duration, parse_limit
 from seatrial.grading import plans, versus
+from seatrial.grading.grade import percentile_of
+from seatrial.grading.histogram import Histogram
+from seatrial.grading.measures import ALL
 from seatrial.grading.regrade import PAIRS, regrade, seen_as
+from seatrial.grading.statistics import samples_needed
 from seatrial.grading.steady import MOST_S
 from seatrial.grading.verdict import BELOW, POINTS
 from seatrial.server.core.clock import at_unix
@@ -129,6 +134,7 @@ def _steps(need: str, item: Evidence | None, graded: Proof | None, case: _Case) 
     if need == GOLDEN:
         yield _known_answers(graded, item, case)
     yield from _graded(need, graded)
+    yield from _own_latency(need, graded, item, case)
     if need == "bench" and case.champion and versus.stated(case.slo.document, "bench"):
         yield from _against(need, item, case, case.champion)
 
@@ -199,6 +205,56 @@ def _graded(need: str, graded: Proof) -> Iterator[GateCheck]:
     told = "; ".join([verdict.outcome, *([score] if score else []), *verdict.reasons[:MOST_SHOWN]])
     passed = verdict.outcome == "pass" and not verdict.marginal
     yield check(need, "score", passed, "pass, and not marginal", told)
+
+
+def _own_latency(need: str, graded: Proof, item: Evidence, case: _Case) -> Iterator[GateCheck]:
+    """Each critical percentile over the version's own requests alone, by the server's clock.
+
+    The grades are of the whole run, of which others may have answered most. What no version answers, such as
+    `GET /health`, and what is no latency of one load, is left out.
+    """
+    run = graded.run
+    for objective in case.slo.document.objective:
+        percentile = percentile_of(objective.sli)
+        if percentile is None or not (objective.critical and objective.limit and objective.applies_to(run.plan)):
+            continue
+        place = objective.endpoint and seen_as(objective.endpoint)
+        there = [tally for tally in item.submitted.counted if tally.phase != PAIRS and place in {None, tally.endpoint}]
+        if run.is_load if place is None else any(tally.model_id for tally in there):
+            own = latencies(tuple(tally for tally in there if tally.model_id == case.version.model_id))
+            yield _own_percentile(need, objective, percentile, own, graded)
+
+
+def _own_percentile(need: str, objective: Objective, percentile: float, own: Histogram, graded: Proof) -> GateCheck:
+    """One of them. The server cannot tell benchmarks apart that ask the same endpoint, by one caller or by ten.
+
+    So of a benchmark the fastest count, as many as the proof has of it: if it kept its limit, so do they.
+    """
+    limit, needed = objective.limit or "", _least_own(percentile, graded)
+    expected = f"{objective.sli} of {objective.endpoint or ALL} {limit}, by the server's own clock"
+    if own.count < needed:
+        return check(need, "its own latency", False, expected, f"{own.count} requests of its own, {needed} needed")  # noqa: FBT003 - its answer
+    if not graded.run.is_load:
+        counts = [one.measured.count for one in graded.endpoints if one.measured and one.name == objective.endpoint]
+        percentile *= min(1.0, max(counts, default=0) / own.count)
+    value = own.percentile(percentile)
+    holds = parse_limit(limit, objective.sli).holds(value)
+    return check(need, "its own latency", holds, expected, f"{value:.4g} ms in {own.count} requests of its own")
+
+
+def _least_own(percentile: float, graded: Proof) -> int:
+    """How many of its own requests tell a percentile: as many as an upper bound of it takes, 59 for p95, 299 for p99.
+
+    A shipped plan may be too small for that, since not all of its users ask the version. Then it is the share that is
+    asked of it anyway, of what the plan's users would send: 8 for `smoke`, which in 20 s sends 157 requests, some 17 of
+    them to a regression; 30 for `baseline`, 263 for p99 of `medium`. Of so few the slowest, or nearly, is what must
+    keep the limit. A run that is cut short needs as many.
+    """
+    needed, run = samples_needed(percentile), graded.run
+    if run.verb == "load" and run.plan in plans.NAMES:
+        plan = plans.read_plan(run.plan)
+        needed = min(needed, math.ceil(LEAST_ASKED * plans.most_requests_a_second(plan) * plan.seconds))
+    return needed
 
 
 def _against(need: str, item: Evidence, case: _Case, champion: ModelVersion) -> Iterator[GateCheck]:

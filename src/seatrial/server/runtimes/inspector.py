@@ -31,6 +31,9 @@ BLOCK = 2**16
 PAUSE = 0.005
 ACCEPTED = {"Accept": "application/octet-stream, multipart/form-data"}
 AT_EXTREMES = ", on the lowest or highest values that its inputs may have; with min and max they are nearer"
+TOO_DEEP = ", as where trees or graphs are nested too deeply"
+OVERFLOWS = {signal.SIGSEGV, signal.SIGBUS}
+"""What ends a process whose stack is over."""
 LIBRARIES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 """What a process may need of our environment, in which there may be secrets, to find what Python is made of."""
 
@@ -178,8 +181,9 @@ class ProcessInspector:
             return _refused(f"The model did not load and answer within {time_s}{extreme}.", f"at most {time_s}")
         if code < 0:
             with suppress(ValueError):
-                name = signal.Signals(-code).name
-                return _refused(f"The inspection of the model was ended by {name}{extreme}.", "a report")
+                number = signal.Signals(-code)
+                why = extreme or (TOO_DEEP if number in OVERFLOWS else "")
+                return _refused(f"The inspection of the model was ended by {number.name}{why}.", "a report")
         return _refused(f"The inspection of the model ended with the code {code}{extreme}.", "a report")
 
 

@@ -38,6 +38,10 @@ MAX_AXES = 8
 _code = re.compile(r"\[ONNXRuntimeError\] : \d{1,5} : \w{1,50} : ")
 
 
+class WrongShapeError(ValueError):
+    """An answer that is not one answer an example."""
+
+
 class OnnxRuntime:
     """An ONNX Runtime session on the CPU; lives as long as its model is loaded.
 
@@ -58,6 +62,7 @@ class OnnxRuntime:
         self.steady = is_steady(artifact, {spec.name for spec in manifest.inputs if spec.dtype == "string"})
         self._outputs = [manifest.output.name]
         self._flat = manifest.task == "regression"
+        self._width = len(manifest.output.classes) or 1
         self._check_inputs(manifest)
         self._check_output(manifest)
 
@@ -69,7 +74,14 @@ class OnnxRuntime:
             )
         except Exception as error:  # the same
             raise InferenceFailed("The model failed on this input.") from error
-        return output.reshape(len(output)) if self._flat else output
+        rows = len(next(iter(arrays.values())))
+        if output.shape == (rows, self._width):
+            return output.reshape(rows) if self._flat else output
+        if self._flat and output.shape == (rows,):
+            return output
+        name, wanted = self._outputs[0], (rows, self._width)
+        text = f"The output '{name}' has the shape {output.shape}, not {wanted}."
+        raise InferenceFailed("The model failed on this input.") from WrongShapeError(text)
 
     def _run_until(self, stop: Stop, arrays: Mapping[str, Array]) -> Array:
         options = ort.RunOptions()

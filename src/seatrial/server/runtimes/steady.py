@@ -1,4 +1,4 @@
-"""Whether the work of a graph is the same for every example: what its operators are, and where their sizes come from.
+"""Whether the work of a graph is about the same for every example: what its operators are, where sizes come from.
 
 A run that is timed once tells of all others only then: a loop that goes on for as long as an example says, or an array
 that is as large as it says, may take any time. The library that reads such files is kept out of the server, and is not
@@ -15,19 +15,20 @@ _DOMAINS = {b"", b"ai.onnx", b"ai.onnx.ml"}
 
 _SHAPED_BY_SHAPES = """
     Abs Acos Acosh Add And ArgMax ArgMin Asin Asinh Atan Atanh AveragePool BatchNormalization BitShift BitwiseAnd
-    BitwiseNot BitwiseOr BitwiseXor Cast CastLike Ceil Celu Clip Concat Constant Conv ConvInteger ConvTranspose Cos
-    Cosh CumSum DepthToSpace DequantizeLinear Det Div Dropout DynamicQuantizeLinear Einsum Elu Equal Erf Exp EyeLike
+    BitwiseNot BitwiseOr BitwiseXor Cast CastLike Ceil Celu Clip Concat Constant Conv ConvInteger ConvTranspose Cosh
+    CumSum DepthToSpace DequantizeLinear Det Div Dropout DynamicQuantizeLinear Einsum Elu Equal Erf Exp EyeLike
     Flatten Floor Gather GatherElements GatherND Gelu Gemm GlobalAveragePool GlobalLpPool GlobalMaxPool Greater
     GreaterOrEqual GridSample GroupNormalization HardSigmoid HardSwish Hardmax Identity InstanceNormalization IsInf
     IsNaN LRN LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax LpNormalization LpPool MatMul
     MatMulInteger Max MaxPool Mean MeanVarianceNormalization Min Mish Mul Neg Not Or PRelu Pow QLinearConv
     QLinearMatMul QuantizeLinear RMSNormalization Reciprocal Relu Round ScatterElements ScatterND Selu Shape Shrink
-    Sigmoid Sign Sin Sinh Size Softmax Softplus Softsign SpaceToDepth Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu
+    Sigmoid Sign Sinh Size Softmax Softplus Softsign SpaceToDepth Sqrt Sub Sum Swish Tan Tanh ThresholdedRelu
     Transpose Trilu Where Xor ArrayFeatureExtractor Binarizer FeatureVectorizer Imputer LabelEncoder
     LinearClassifier LinearRegressor Normalizer OneHotEncoder SVMClassifier SVMRegressor Scaler TreeEnsemble
     TreeEnsembleClassifier TreeEnsembleRegressor
 """
-"""Operators with as much work for any values; `Mod`, which is slow for far exponents, is none of them."""
+"""Operators whose work comes from shapes. Values change it by a few times at most, as in `Pow` and `Log` of denormal
+numbers; `Mod`, `Sin` and `Cos`, which are slower still for far exponents, are none of them."""
 _SHAPED_BY = {
     "ConstantOfShape": (0,), "Expand": (1,), "GRU": (4,), "LSTM": (4,), "OneHot": (1,), "Pad": (1, 3), "RNN": (4,),
     "Range": (0, 1, 2), "Resize": (1, 2, 3), "Reshape": (1,), "Slice": (1, 2, 3, 4), "Split": (1,), "Squeeze": (1,),
@@ -47,7 +48,7 @@ MOST_TEXTS = 100
 """How often the texts of an example may stand in one value."""
 _TREES = {b"TreeEnsemble", b"TreeEnsembleClassifier", b"TreeEnsembleRegressor"}
 MAX_TREES = 16 * 2**20
-"""Bytes of trees: in larger ones a path may be so long that its end is not seen in 2 ms."""
+"""Bytes of all trees together: in larger ones the paths may be so long that their end is not seen in 2 ms."""
 _OF_SHAPES = {b"Shape", b"Size", b"Constant", b"EyeLike"}
 """Operators whose output depends on no value of an example, whatever their inputs are."""
 
@@ -84,6 +85,8 @@ def _is_steady(content: memoryview, texts: dict[bytes, int]) -> bool:
             return False
         if number == 7:  # noqa: PLR2004 - the graph
             _read_graph(part, nodes, fixed)
+    if sum(node.size for node in nodes if node.kind in _TREES) > MAX_TREES:
+        return False
     return all(_take(node, fixed) and _take_texts(node, texts) for node in nodes)
 
 
@@ -91,8 +94,6 @@ def _take(node: _Node, fixed: set[bytes]) -> bool:
     """Whether a node is steady; what it gives is fixed where all that it gets is."""
     places = KNOWN.get(node.kind)
     if node.domain not in _DOMAINS or places is None or not _all_fixed(node.inputs, places, fixed):
-        return False
-    if node.kind in _TREES and node.size > MAX_TREES:
         return False
     if node.kind in _OF_SHAPES or _all_fixed(node.inputs, range(len(node.inputs)), fixed):
         fixed.update(node.outputs)

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from seatrial.server.core.errors import SeatrialError
 from seatrial.server.inference.model import LoadedModel
 from seatrial.server.inference.pool import Pool
 from seatrial.server.registry.mirror import View
-from seatrial.server.registry.model import ModelVersion
+from seatrial.server.registry.model import ModelVersion, Stage
+from seatrial.server.services.models import told
 
+ARCHIVED = "It is archived, and not loaded."
 Load = Callable[[ModelVersion], LoadedModel]
 
 
@@ -26,36 +27,42 @@ class Candidates:
         self._load = load
         self._log = log
         self._thread = ThreadPoolExecutor(1, "candidates")
-        self._wanted: Mapping[str, str] = {}
+        self._followed: tuple[Mapping[str, str], Mapping[str, str]] = {}, {}
 
     def follow(self, view: View) -> None:
-        """Load what has come on trial and is not served, and let go of what no longer is; returns at once."""
-        if view.trials == self._wanted:
+        """Load what has come on trial and is not served, and let go of what no longer is; returns at once.
+
+        What is archived is not loaded, whatever its trial: so an operator gets rid of a version that does harm.
+        """
+        archived = {version.model_id for version in view.versions() if version.stage is Stage.ARCHIVED}
+        wanted = {trial: model_id for trial, model_id in view.trials.items() if model_id not in archived}
+        refused = dict.fromkeys(archived.intersection(view.trials.values()), ARCHIVED)
+        if (wanted, refused) == self._followed:
             return
-        self._wanted = dict(view.trials)
-        self._thread.submit(self._serve, view)
+        self._followed = wanted, refused
+        self._thread.submit(self._serve, view, wanted, refused)
 
     def close(self) -> None:
         """Begin nothing more; what is being loaded goes on to its end."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _serve(self, view: View) -> None:
+    def _serve(self, view: View, wanted: Mapping[str, str], refused: Mapping[str, str]) -> None:
         """One version after the other; each answers as soon as it is loaded."""
         held = {model.model_id: model for model in self._pool.snapshot.on_trial.values()}
-        failures: dict[str, str] = {}
-        for model_id in sorted(set(view.trials.values()) - held.keys()):
+        failures = dict(refused)
+        for model_id in sorted(set(wanted.values()) - held.keys()):
             if model_id in self._pool.snapshot.by_id:
                 continue
             try:
                 held[model_id] = self._load(view.get(model_id))
-            except SeatrialError as error:
-                failures[model_id] = str(error)
-                self._log("model_failed", model_id, str(error))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next one is loaded
+                failures[model_id], detail = told(error)
+                self._log("model_failed", model_id, detail)
                 continue
             self._log("model_ready", model_id, "on trial")
-            self._put(view, held, failures)
-        self._put(view, held, failures)
+            self._put(wanted, held, failures)
+        self._put(wanted, held, failures)
 
-    def _put(self, view: View, held: Mapping[str, LoadedModel], failures: Mapping[str, str]) -> None:
-        on_trial = {trial: held[model_id] for trial, model_id in view.trials.items() if model_id in held}
+    def _put(self, wanted: Mapping[str, str], held: Mapping[str, LoadedModel], failures: Mapping[str, str]) -> None:
+        on_trial = {trial: held[model_id] for trial, model_id in wanted.items() if model_id in held}
         self._pool.put_on_trial(on_trial, failures)

@@ -58,9 +58,9 @@ def load_models(
             known = None  # another registry, such as one from a backup, may give the same id to something else
         try:
             model = known or load_model(version, artifacts, load)
-        except SeatrialError as error:
-            failures[version.model_id] = str(error)
-            log("model_failed", version.model_id, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others are served
+            failures[version.model_id], detail = told(error)
+            log("model_failed", version.model_id, detail)
             continue
         loaded[version.model_id] = model
         if version.stage is Stage.PRODUCTION:
@@ -83,6 +83,14 @@ def _without_production(registry: Registry, production: Mapping[str, LoadedModel
     """The names whose production version could not be loaded."""
     wanted = {version.name for version in registry.versions() if version.stage is Stage.PRODUCTION}
     return wanted - production.keys()
+
+
+def told(error: Exception) -> tuple[str, str]:
+    """What callers hear of a load that failed, and what the log does: errors not of ours may name files."""
+    if isinstance(error, SeatrialError):
+        return str(error), str(error)
+    kind = type(error).__name__
+    return f"It cannot be loaded, by {kind}; the log says more.", f"{kind}: {error}"
 
 
 def load_model(version: ModelVersion, artifacts: Artifacts, load: RuntimeLoader) -> LoadedModel:

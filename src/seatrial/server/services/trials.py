@@ -21,11 +21,13 @@ from seatrial.server.core.errors import (
     ModelUnusable,
     ProofRefused,
     StorageUnavailable,
+    TrialConflict,
 )
 from seatrial.server.inference.faults import faults_of
 from seatrial.server.registry.agreement import agree
 from seatrial.server.registry.evidence import TRIAL_SECONDS, Submitted, Tally, Trial, need_of
 from seatrial.server.registry.gate import Evidence, Rules, grade_alone, summarize
+from seatrial.server.registry.model import Stage
 from seatrial.server.registry.ports import Documents, EvidenceStore, Ledger
 
 SETTLE_SECONDS = 3.0
@@ -83,9 +85,11 @@ class Trials:
 
         Raises:
             UnknownModel: there is no such version.
-            TrialConflict: too many trials of others are open.
+            TrialConflict: too many trials of others are open, or the version was archived, and is not loaded.
         """
         version = self._ledger.get(model_id)
+        if version.stage is Stage.ARCHIVED:
+            raise TrialConflict(f"{model_id} is archived, and is not loaded: register its file again to prove it.")
         now = self._wall()
         trial = Trial(ids.secret_id(), version.name, version.version, now, now + TRIAL_SECONDS, who)
         self._evidence.open_trial(trial)

@@ -4,13 +4,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
-from tests.fakes.evidence import NOW, SERVING, SLO, a_proof, counted, evidence
+from tests.fakes.evidence import NOW, PREDICT, SERVING, SLO, a_proof, counted, evidence
 from tests.fakes.models import a_manifest, a_version
+from tests.fakes.runs import START
 
 from seatrial.contracts.gate import GateDecision
 from seatrial.contracts.proof import AnswerCheck, Block, Proof
-from seatrial.contracts.slo import Objective
+from seatrial.contracts.slo import Objective, Promotion
+from seatrial.grading.histogram import Histogram
+from seatrial.server.registry.evidence import Tally
 from seatrial.server.registry.gate import Evidence, Rules, examine
 from seatrial.server.registry.model import Stage
 
@@ -48,7 +52,8 @@ def test_all_that_is_proven_passes() -> None:
     assert {line.holds for line in production.checks} == {True}
     assert [line.step for line in production.checks if line.need == "bench"] == [
         "evidence", "trial and counts", "model digest", "serving config digest", "SLO digest", "fresh", "run valid",
-        "asked of it", "critical objectives", "score", "champion", "versus champion", "versus champion",
+        "asked of it", "critical objectives", "score", "its own latency", "champion", "versus champion",
+        "versus champion",
     ]  # fmt: skip
     assert [proof.need for proof in production.proofs] == ["load.high", "golden", "bench"]
 
@@ -204,6 +209,90 @@ def test_a_benchmark_of_a_name_of_its_own_is_compared_with_what_it_asks() -> Non
         assert (decision.allowed, lines[0].holds) == (allowed, allowed)
         assert lines[0].expected == "p50_ms of consistency at most 1.1 times digits:1's"
         assert lines[0].received.endswith(f"by the server's own clock {ratio:.3f}")
+
+
+def answered(need: str, own: Histogram, others: Histogram, endpoint: str = PREDICT) -> Evidence:
+    """Evidence in whose run the version has answered some requests, and the first version the others."""
+    item = evidence(need, SECOND)
+    lasted = item.proof.run.duration_s
+    tallies = tuple(
+        Tally("", endpoint, model.model_id, latency.count, 0, latency.encoded(), START, START + lasted)
+        for model, latency in ((SECOND, own), (CHAMPION, others))
+        if latency.count
+    )
+    return replace(item, submitted=replace(item.submitted, counted=tallies))
+
+
+def needing(need: str) -> Rules:
+    """The same rules, but that staging needs one proof only."""
+    document = replace(SLO.document, promotion={"staging": Promotion(needs=(need,), max_age="24h")})
+    return replace(RULES, slo=replace(SLO, document=document))
+
+
+def alike(count: int, milliseconds: float) -> Histogram:
+    return Histogram(np.full(count, milliseconds))
+
+
+@pytest.mark.parametrize(
+    ("need", "own", "others", "slow", "limit"),
+    [("load.smoke", 8, 152, 400.0, 200.0), ("load.high", 431, 8175, 3900.0, 1000.0)],
+)
+def test_a_slow_version_does_not_pass_on_the_answers_of_others(
+    need: str, own: int, others: int, slow: float, limit: float
+) -> None:
+    """One request in twenty was its own: those alone have to be within the critical percentiles."""
+    rules = needing(need)
+    refused = ask(answered(need, alike(own, slow), alike(others, 4.0)), rules=rules, to=Stage.STAGING)
+    passed = ask(answered(need, alike(own, limit - 1), alike(others, 4.0)), rules=rules, to=Stage.STAGING)
+    line = refused.refused[0]
+
+    assert (line.step, line.expected) == (
+        "its own latency",
+        f"p95_ms of all <= {limit:.0f}, by the server's own clock",
+    )
+    assert line.received.endswith(f" ms in {own} requests of its own")
+    assert slow <= float(line.received.split()[0]) < 1.001 * slow
+    assert passed.allowed
+
+
+@pytest.mark.parametrize(
+    ("need", "sli", "needed", "others"),
+    [
+        ("load.smoke", "p95_ms", 8, 130),
+        ("load.baseline", "p95_ms", 30, 400),
+        ("load.medium", "p99_ms", 263, 2000),
+        ("load.high", "p99_ms", 299, 5000),
+    ],
+)
+def test_too_few_requests_of_its_own_tell_nothing(need: str, sli: str, needed: int, others: int) -> None:
+    """What could not be measured is no pass: the line says how many are needed, and with one more it is held."""
+    rules, rest = needing(need), alike(others, 4.0)
+    decision = ask(answered(need, alike(needed - 1, 4.0), rest), rules=rules, to=Stage.STAGING)
+    line = decision.refused[0]
+
+    assert (line.step, line.expected.split()[0]) == ("its own latency", sli)
+    assert line.received == f"{needed - 1} requests of its own, {needed} needed"
+    assert ask(answered(need, alike(needed, 4.0), rest), rules=rules, to=Stage.STAGING).allowed
+
+
+def test_a_benchmark_is_not_held_to_what_ten_callers_waited() -> None:
+    """They ask the same endpoint. As many of its own as the benchmark has are within its limit, or it was not it."""
+    for alone, allowed in ((10.0, True), (250.0, False)):
+        own = Histogram(np.concatenate([np.full(300, alone), np.full(600, 250.0)]))
+        found = [item for need, item in PROVEN.items() if need != "bench"]
+        item = answered("bench", own, Histogram())
+        decision = examine(SECOND, Stage.PRODUCTION, None, RULES, [*found, item], NOW, SERVING)
+
+        assert decision.allowed is allowed
+        assert [line.step for line in decision.refused] == ([] if allowed else ["its own latency", "complete"])
+
+
+def test_what_no_version_answers_has_no_latency_of_its_own() -> None:
+    """Critical objectives of `GET /health` and the like are of the server, whichever version it is asked for."""
+    item = PROVEN["bench"]
+    lines = [line.expected for line in ask(item).checks if line.step == "its own latency" and line.need == "bench"]
+
+    assert lines == ["p95_ms of POST /predict <= 200, by the server's own clock"]
 
 
 def test_of_each_need_the_last_proof_counts() -> None:

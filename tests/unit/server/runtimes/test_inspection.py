@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import orjson
 import pytest
 from onnx import TensorProto, helper
 from tests.fakes.hostile_files import REFUSED, Make
@@ -18,8 +19,10 @@ from tests.fakes.models import digest_of
 from tests.fakes.onnx_models import FLOAT, INT64, STRING, a_model, answers, constant, forest, linear, softmax, value
 
 from seatrial import zoo
-from seatrial.contracts.golden import Golden, GoldenCase, parse_golden
+from seatrial.contracts.golden import MOST_BYTES, Golden, GoldenCase, golden_as_dict, parse_golden
 from seatrial.contracts.manifest import (
+    MOST_CLASSES,
+    MOST_INPUTS,
     InputDraft,
     InputSpec,
     ManifestDraft,
@@ -38,7 +41,7 @@ from seatrial.server.runtimes.inspector import ProcessInspector
 
 NOTHING = ManifestDraft()
 MANIFEST = (zoo.ROOT / "geoclimate" / "manifest.json").read_bytes()
-DANGEROUS = ("bomb", "endless", "nested in bytes")
+DANGEROUS = ("a tree too deep", "bomb", "endless", "nested in bytes")
 node = helper.make_node
 
 
@@ -433,12 +436,59 @@ def test_large_examples_make_fewer_golden_answers() -> None:
     def cases(size: int) -> tuple[GoldenCase, ...]:
         return accepted(free_axis(), ManifestDraft(inputs=(InputDraft(name="x", shape=(size,)),))).golden.cases
 
-    assert [len(case.input["x"]) for case in cases(300_000)] == [300_000] * 3
-    (single,) = cases(600_000)
-    assert (len(single.input["x"]), len(set(single.input["x"])) > 1000) == (600_000, True)
+    assert [len(case.input["x"]) for case in cases(150_000)] == [150_000] * 3
+    (single,) = cases(3 * 512 * 512)
+    assert (len(single.input["x"]), len(set(single.input["x"])) > 50) == (3 * 512 * 512, True)
 
 
-@pytest.mark.parametrize(("size", "verdict"), [(4_000_000, "accepted"), (4_000_001, "refused")])
+def test_golden_answers_that_are_made_are_no_larger_than_those_that_come() -> None:
+    """Whoever may read can ask for them: examples beyond 4 MiB are left out; one at least must fit."""
+    words = ("a" * 200, "b" * 200)
+
+    def inspected(count: int) -> Report:
+        draft = ManifestDraft(inputs=(InputDraft(name="words", categories=words),))
+        nodes = [node("Cast", ["words"], ["w"], to=FLOAT), node("ReduceSum", ["w", "axis"], ["y"])]
+        inputs = [value("words", ("batch", count), INT64)]
+        return inspect(a_model(nodes, [constant("axis", [1])], inputs=inputs), draft)
+
+    some, none = inspected(5_000), inspected(50_000)
+
+    assert some.inspected is not None
+    assert len(some.inspected.golden.cases) == 4
+    assert len(orjson.dumps(golden_as_dict(some.inspected.golden))) < MOST_BYTES
+    assert (none.verdict, none.faults[0].pointer) == ("refused", "/model")
+    assert none.faults[0].detail.startswith("One example, as JSON, is too large for golden answers")
+    assert none.faults[0].expected == f"at most {MOST_BYTES} bytes"
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_classes_have_a_limit_of_their_own(labelled: bool) -> None:  # noqa: FBT001 - a case
+    """Their names stand in the manifest, which whoever may read can ask for. A graph has no more than a draft."""
+
+    def classifier(count: int) -> onnx.ModelProto:
+        return forest(labels=[f"number {label}" for label in range(count)]) if labelled else softmax(count)
+
+    most = accepted(classifier(MOST_CLASSES)).manifest
+    report = inspect(classifier(MOST_CLASSES + 1))
+
+    assert len(most.output.classes) == MOST_CLASSES
+    assert report.verdict == "refused"
+    assert [(fault.pointer, fault.expected, fault.received) for fault in report.faults] == [
+        ("/model", "2 to 10000 classes", "10001")
+    ]
+
+
+def test_a_graph_with_too_many_inputs_is_refused() -> None:
+    """Each has a part of the manifest."""
+    names = [f"x{place}" for place in range(MOST_INPUTS + 1)]
+    model = a_model([node("Sum", names, ["y"])], inputs=[value(name, ("batch", 1)) for name in names])
+
+    assert [(fault.detail, fault.received) for fault in inspect(model).faults] == [
+        ("The graph has too many inputs.", "1001")
+    ]
+
+
+@pytest.mark.parametrize(("size", "verdict"), [(1_000_000, "accepted"), (1_000_001, "refused")])
 def test_the_largest_example_is_inspected_and_a_larger_one_refused(size: int, verdict: str) -> None:
     """With what would do; all in its limits of memory and time."""
     content = free_axis().SerializeToString()
@@ -449,7 +499,7 @@ def test_the_largest_example_is_inspected_and_a_larger_one_refused(size: int, ve
         try:
             found = ProcessInspector().inspect(file, Candidate("it", digest_of(content), draft))
         except ModelRefused as error:
-            assert (verdict, error.faults[0].expected) == ("refused", "1 to 4000000 values")  # noqa: PT017
+            assert (verdict, error.faults[0].expected) == ("refused", "1 to 1000000 values")  # noqa: PT017
         else:
             assert (verdict, len(found.golden.cases)) == ("accepted", 1)
 
@@ -463,7 +513,7 @@ def test_several_large_inputs_are_one_large_example() -> None:
             node("Add", ["p", "q"], ["y"]),
         ],
         [constant("axis", [1])],
-        inputs=[value("a", ("batch", 3_000_000)), value("b", ("batch", 3_000_000))],
+        inputs=[value("a", ("batch", 600_000)), value("b", ("batch", 600_000))],
     )
 
     assert inspect(model).faults[0].detail == "One example has an absurd size."

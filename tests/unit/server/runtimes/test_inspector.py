@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.fakes.models import digest_of
-from tests.fakes.onnx_models import linear
+from tests.fakes.onnx_models import chain, linear
 from tests.live import until
 
 from seatrial.contracts.manifest import ManifestDraft
@@ -24,18 +24,20 @@ from seatrial.server.core.errors import (
     UnsupportedMediaType,
 )
 from seatrial.server.registry.candidate import Candidate, Inspected
+from seatrial.server.runtimes import stacks
+from seatrial.server.runtimes.inspection import limits
 from seatrial.server.runtimes.inspection.limits import Limits
-from seatrial.server.runtimes.inspector import AT_EXTREMES, MAX_REPORT_BYTES, ProcessInspector
+from seatrial.server.runtimes.inspector import AT_EXTREMES, MAX_REPORT_BYTES, TOO_DEEP, ProcessInspector
 
 CONTENT: bytes = linear().SerializeToString()
 SHORT = Limits(cpu_seconds=1, wall_seconds=1.0)
 
 
-def inspect(folder: Path, inspector: ProcessInspector, name: str = "it") -> Inspected:
+def inspect(folder: Path, inspector: ProcessInspector, name: str = "it", content: bytes = CONTENT) -> Inspected:
     path = folder / "file"
-    path.write_bytes(CONTENT)
+    path.write_bytes(content)
     with path.open("rb") as file:
-        return inspector.inspect(file, Candidate(name, digest_of(CONTENT), ManifestDraft()))
+        return inspector.inspect(file, Candidate(name, digest_of(content), ManifestDraft()))
 
 
 def python(script: str) -> Sequence[str]:
@@ -92,7 +94,7 @@ with open({str(seen)!r}, "w") as file:
     [
         (
             "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
-            "The inspection of the model was ended by SIGSEGV.",
+            f"The inspection of the model was ended by SIGSEGV{TOO_DEEP}.",
         ),
         ("import os; os.abort()", "The inspection of the model was ended by SIGABRT."),
         ("raise SystemExit(7)", "The inspection of the model ended with the code 7."),
@@ -197,6 +199,33 @@ def test_a_stop_ends_what_is_inspected(tmp_path: Path) -> None:
             running.result(10)
     with pytest.raises(NotReady, match="the server is stopping"):
         inspect(tmp_path, inspector)
+
+
+@pytest.mark.parametrize("depth", [64, 500])
+def test_trees_of_every_day_are_accepted(tmp_path: Path, depth: int) -> None:
+    """Those of boosting have ten levels or so; one that is grown until each leaf is pure may have hundreds."""
+    found = inspect(tmp_path, ProcessInspector(), content=chain(depth).SerializeToString())
+
+    assert found.manifest.task == "regression"
+
+
+STACK = """
+import os, resource, sys
+from seatrial.server.runtimes.inspection.limits import Limits, confine
+confine(Limits(), 0, os.getppid())
+print(*resource.getrlimit(resource.RLIMIT_STACK))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems set bounds to what a shell may ask for")
+@pytest.mark.parametrize("limit", ["8192", "unlimited"])
+def test_an_inspection_has_an_eighth_of_the_stack_of_who_serves(limit: str) -> None:
+    """However much a shell allows: what overflows a thread of the server overflows the inspection long before."""
+    shell = f'ulimit -s {limit} && exec "$0" -c "$1"'
+    done = subprocess.run(["/bin/sh", "-c", shell, sys.executable, STACK], capture_output=True, check=True)
+
+    assert done.stdout.split() == [b"1048576", b"1048576"]
+    assert stacks.STACK_BYTES == 8 * limits.STACK_BYTES
 
 
 CONFINED = """

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import pytest
-from tests.fakes.onnx_models import counted, sized
+from onnx import helper
+from tests.fakes.onnx_models import INT64, a_model, constant, counted, repeated, sized, value
 
 from seatrial import zoo
 from seatrial.contracts.manifest import InputSpec, Manifest, OutputSpec, parse_manifest
@@ -173,6 +174,47 @@ def test_what_is_stopped_before_it_begins_never_does() -> None:
 
     with pytest.raises(InferenceFailed):
         runtime.run({"x": np.full((1, 4), 1e9, np.float32)}, stop)
+
+
+def test_another_number_of_answers_is_no_answer() -> None:
+    """A graph whose rows depend on a value would give callers each other's answers; the cause is for the log."""
+    runtime = load(repeated().SerializeToString(), ANY)
+    few, more = (np.full((2, 4), value, np.float32) for value in (1, 99))
+
+    assert runtime.run({"x": few}).tolist() == [4.0, 4.0]
+    for stop in (None, Stop()):
+        with pytest.raises(InferenceFailed, match=r"^The model failed on this input\.$") as caught:
+            runtime.run({"x": more}, stop)
+        assert str(caught.value.__cause__) == "The output 'y' has the shape (6, 1), not (2, 1)."
+
+
+def test_another_number_of_classes_is_no_answer() -> None:
+    """Where the graph leaves it free, and a value says how many there are."""
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["top"], keepdims=0),
+        helper.make_node("Cast", ["top"], ["count"], to=INT64),
+        helper.make_node("Reshape", ["count", "one"], ["end"]),
+        helper.make_node("Slice", ["x", "none", "end", "one"], ["y"]),
+    ]
+    outputs = [value("y", ("batch", "classes"))]
+    model = a_model(nodes, [constant("one", [1]), constant("none", [0])], outputs=outputs)
+    output = OutputSpec(name="y", classes=("a", "b", "c"))
+    runtime = load(model.SerializeToString(), replace(ANY, task="classification", output=output))
+
+    assert runtime.run({"x": np.full((2, 4), 3, np.float32)}).shape == (2, 3)
+    with pytest.raises(InferenceFailed) as caught:
+        runtime.run({"x": np.full((2, 4), 4, np.float32)})
+    assert str(caught.value.__cause__) == "The output 'y' has the shape (2, 4), not (2, 3)."
+
+
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_a_number_an_example_may_have_an_axis_of_its_own(keepdims: int) -> None:
+    """Or none: it is the same answer."""
+    nodes = [helper.make_node("ReduceMax", ["x"], ["y"], axes=[1], keepdims=keepdims)]
+    model = a_model(nodes, outputs=[value("y", ("batch", 1)[: 1 + keepdims])])
+    runtime = load(model.SerializeToString(), ANY)
+
+    assert runtime.run({"x": np.eye(4, dtype=np.float32)[:3]}).tolist() == [1.0, 1.0, 1.0]
 
 
 PLACE = "/onnxruntime_src/core/a.cc:274 Status a::b<T>::Init(int, int) [with T = float; U = c<d, 6>]"

@@ -8,7 +8,19 @@ import onnx
 import pytest
 from onnx import helper
 from tests.fakes.hostile_files import branched, endless, with_function
-from tests.fakes.onnx_models import INT64, STRING, a_model, constant, counted, forest, linear, sized, softmax, value
+from tests.fakes.onnx_models import (
+    INT64,
+    STRING,
+    a_model,
+    chain,
+    constant,
+    counted,
+    forest,
+    linear,
+    sized,
+    softmax,
+    value,
+)
 
 from seatrial import zoo
 from seatrial.server.runtimes import steady
@@ -88,6 +100,8 @@ def twice_named() -> bytes:
                 of(node("Abs", ["n"], ["m"]), node("TopK", ["x", "m"], ["y", "places"])),
                 of(node("OneHot", ["n", "n", "x"], ["y"])),
                 of(node("Mod", ["x", "x"], ["y"], fmod=1)),
+                of(node("Sin", ["x"], ["y"])),
+                of(node("Cos", ["x"], ["y"])),
                 of(node("NonZero", ["x"], ["y"])),
                 of(node("Compress", ["x", "n"], ["y"])),
                 of(node("StringConcat", ["x", "x"], ["y"])),
@@ -136,6 +150,18 @@ def test_trees_are_steady_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steady, "MAX_TREES", len(content) // 2)
 
     assert not is_steady(content)
+
+
+def test_trees_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many nodes, each of which is small, the paths are as long as those of one."""
+    trees = chain(100).graph.node[0]
+    monkeypatch.setattr(steady, "MAX_TREES", trees.ByteSize() + 100)
+    second = onnx.NodeProto()
+    second.CopyFrom(trees)
+    second.output[0] = "z"
+
+    assert is_steady(a_model([trees], ml=True).SerializeToString())
+    assert not is_steady(a_model([trees, second], ml=True).SerializeToString())
 
 
 def test_every_operator_is_one_of_onnx() -> None:

@@ -1,6 +1,7 @@
 """What is on trial is loaded beside everything else, and nobody waits for it."""
 
 import threading
+from dataclasses import replace
 
 from tests.fakes.evidence import TRIAL, a_trial
 from tests.fakes.models import a_manifest, a_model, a_version
@@ -22,7 +23,7 @@ LOADED = a_model(MANIFEST, version=2)
 class Loading:
     """A load that takes until it may end, and what became of it."""
 
-    def __init__(self, fault: str = "") -> None:
+    def __init__(self, fault: Exception | None = None) -> None:
         self.may_end = threading.Event()
         self.loads = 0
         self.told: list[tuple[str, str, str]] = []
@@ -35,7 +36,7 @@ class Loading:
         self.loads += 1
         assert self.may_end.wait(30)
         if self.fault:
-            raise ModelUnusable(self.fault)
+            raise self.fault
         return LOADED
 
     def end(self) -> None:
@@ -76,7 +77,7 @@ def test_a_later_swap_leaves_it_on_trial() -> None:
 
 def test_one_that_cannot_be_loaded_says_why_and_is_not_tried_again() -> None:
     """As long as its trial is the same."""
-    loading = Loading(fault="it is broken")
+    loading = Loading(ModelUnusable("it is broken"))
     for _ in range(3):
         loading.candidates.follow(ON_TRIAL)
     loading.end()
@@ -84,3 +85,42 @@ def test_one_that_cannot_be_loaded_says_why_and_is_not_tried_again() -> None:
 
     assert loading.pool.snapshot.failed_on_trial == {"digits:2": "it is broken"}
     assert (loading.loads, loading.told) == (1, [("model_failed", "digits:2", "it is broken")])
+
+
+def test_whatever_goes_wrong_is_told() -> None:
+    """A load that ends in an error of another kind is a failure of its version as well."""
+    loading = Loading(MemoryError("no room"))
+    loading.candidates.follow(ON_TRIAL)
+    loading.end()
+    until(lambda: bool(loading.pool.snapshot.failed_on_trial), "it is told")
+
+    told = "It cannot be loaded, by MemoryError; the log says more."
+    assert loading.pool.snapshot.failed_on_trial == {"digits:2": told}
+    assert loading.told == [("model_failed", "digits:2", "MemoryError: no room")]
+
+
+def test_what_is_archived_is_not_loaded() -> None:
+    """Though a trial of it is open: so an operator puts aside a version whose load brings the server down."""
+    loading = Loading()
+    loading.may_end.set()
+    archived = replace(SECOND, stage=Stage.ARCHIVED)
+    loading.candidates.follow(View([archived], [a_trial(archived)]))
+    until(lambda: bool(loading.pool.snapshot.failed_on_trial), "it is told")
+    loading.candidates.close()
+
+    assert loading.pool.snapshot.failed_on_trial == {"digits:2": "It is archived, and not loaded."}
+    assert (loading.loads, loading.told) == (0, [])
+
+
+def test_what_is_archived_under_its_trial_is_let_go_of() -> None:
+    """At once; its trial may be open for long."""
+    loading = Loading()
+    loading.may_end.set()
+    loading.candidates.follow(ON_TRIAL)
+    until(lambda: loading.pool.snapshot.loaded("digits:2") is LOADED, "it is loaded")
+    archived = replace(SECOND, stage=Stage.ARCHIVED)
+    loading.candidates.follow(View([archived], [a_trial(SECOND)]))
+    until(lambda: loading.pool.snapshot.loaded("digits:2") is None, "it is let go of")
+    loading.candidates.close()
+
+    assert loading.loads == 1

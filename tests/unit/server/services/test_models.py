@@ -97,6 +97,34 @@ def test_a_model_that_fails_does_not_stop_the_others(files: tuple[bytes, bytes],
         load_model(a_version(B), artifacts, load_echo)
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError("no room"), "It cannot be loaded, by MemoryError; the log says more."),
+        (
+            PermissionError(13, "Permission denied", "/srv/b"),
+            "It cannot be loaded, by PermissionError; the log says more.",
+        ),
+        (ModelUnusable("it is broken"), "it is broken"),
+    ],
+)
+def test_whatever_goes_wrong_with_one_does_not_stop_the_others(error: Exception, told: str) -> None:
+    """Callers hear what it was, not where it was; the log hears all."""
+
+    def load(artifact: bytes, manifest: Manifest) -> Runtime:
+        if manifest == B:
+            raise error
+        return load_echo(artifact, manifest)
+
+    events: list[tuple[str, str, str]] = []
+    registry = MemoryRegistry([a_version(A), a_version(B), a_version(C)])
+    snapshot = load_models(registry, artifacts_of(A, B, C), load, (), lambda *event: events.append(event))
+
+    assert (set(snapshot.by_id), snapshot.failures) == ({"a:1", "c:1"}, {"b:1": told})
+    assert events[1][:2] == ("model_failed", "b:1")
+    assert str(error) in events[1][2]
+
+
 def test_what_is_in_memory_stays_while_the_rest_is_loaded() -> None:
     """A new version comes beside it; the one that is archived goes; nothing is loaded twice."""
     before, _ = loaded(a_version(A, 1), a_version(B, 1))

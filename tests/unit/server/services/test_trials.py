@@ -11,7 +11,7 @@ from tests.fakes.registry import MemoryRegistry
 
 from seatrial.contracts.gate import TrialOpened
 from seatrial.contracts.proof import Proof
-from seatrial.server.core.errors import InvalidInput, InvalidJSON, ProofRefused, UnknownModel
+from seatrial.server.core.errors import InvalidInput, InvalidJSON, ProofRefused, TrialConflict, UnknownModel
 from seatrial.server.registry.gate import Rules
 from seatrial.server.registry.model import Stage
 from seatrial.server.services.trials import Trials
@@ -96,12 +96,14 @@ def test_a_refused_proof_leaves_its_trial_open() -> None:
 
 
 def test_trials_are_of_versions_that_can_be_served() -> None:
-    """Whatever their stage; one that is not there is not put on trial."""
+    """One that is not there is not put on trial, nor one that was archived: it is not loaded, so nothing is counted."""
     trials = Place().trials
-    assert trials.begin("digits:1", "key:ci").model_id == "digits:1"
+    assert trials.begin("digits:2", "key:ci").model_id == "digits:2"
     for ask in (lambda: trials.begin("nobody:1", "x"), lambda: trials.proofs("nobody:1")):
         with pytest.raises(UnknownModel):
             ask()
+    with pytest.raises(TrialConflict, match="digits:1 is archived, and is not loaded: register its file again"):
+        trials.begin("digits:1", "key:ci")
 
 
 @pytest.mark.parametrize(

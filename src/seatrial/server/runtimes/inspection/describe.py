@@ -7,15 +7,26 @@ from dataclasses import dataclass
 from onnx import ModelProto, TensorProto, TypeProto, ValueInfoProto
 from pydantic import ValidationError
 
-from seatrial.contracts.manifest import DType, InputDraft, InputSpec, Label, Manifest, ManifestDraft, OutputSpec, Task
+from seatrial.contracts.manifest import (
+    MOST_CLASSES,
+    MOST_INPUTS,
+    DType,
+    InputDraft,
+    InputSpec,
+    Label,
+    Manifest,
+    ManifestDraft,
+    OutputSpec,
+    Task,
+)
 from seatrial.contracts.problem import MAX_LISTED, Fault, pointer
 from seatrial.server.core.errors import ModelRefused
 from seatrial.server.inference.faults import faults_of
 from seatrial.server.registry.candidate import Candidate
 from seatrial.server.runtimes.inspection.graph import fault, refused, shown
 
-MAX_VALUES = 4_000_000
-"""Values in one example, in all its inputs, and classes: more, as JSON, no request brings and no golden file holds."""
+MAX_VALUES = 1_000_000
+"""Values in one example, in all its inputs: more, as JSON, no golden file holds."""
 MAX_AXES = 8
 """Axes of a shape that are shown."""
 MAX_DESCRIPTION = 500
@@ -101,6 +112,8 @@ def _inputs(model: ModelProto, stated: Sequence[InputDraft]) -> tuple[InputSpec,
     values = {value.name: value for value in model.graph.input if value.name not in constants}
     if not values:
         raise refused([fault("The graph has no input.", "at least one input", "none")])
+    if len(values) > MOST_INPUTS:
+        raise refused([fault("The graph has too many inputs.", f"at most {MOST_INPUTS}", str(len(values)))])
     graph = {name: _value(value, "input") for name, value in values.items()}
     places = {draft.name: place for place, draft in enumerate(stated)}
     faults = [
@@ -194,8 +207,9 @@ def _output(model: ModelProto, candidate: Candidate) -> tuple[OutputSpec, Task]:
         text = f"The graph does not say how many classes the output '{value.name}' has; name them in the manifest."
         raise disagreed([Fault("/manifest/output/classes", text, "the classes in their order", "nothing")])
     count = len(labels) if size is None else size
-    if not 2 <= count <= MAX_VALUES:  # noqa: PLR2004 - one class is no choice
-        raise refused([_shape_fault("/model", value, "at least two classes")])
+    if not 2 <= count <= MOST_CLASSES:  # noqa: PLR2004 - one class is no choice
+        text = f"The output '{value.name}' has too few classes, or too many."
+        raise refused([fault(text, f"2 to {MOST_CLASSES} classes", str(count))])
     return OutputSpec(name=value.name, units=stated.units, classes=_classes(labels, count, stated.classes)), task
 
 

@@ -15,8 +15,9 @@ from seatrial.server.inference.runtime import NUMPY_DTYPES, Array
 from seatrial.server.inference.signature import Arrays
 
 CASES = 20
-MAX_GOLDEN_VALUES = 1_000_000
+MAX_GOLDEN_VALUES = 500_000
 """Values in all golden inputs and answers that are made; where examples are large there are fewer of them, but one."""
+DIGITS = 4
 LARGE = 2.0**31
 """A number of which one can still make an array, if it is the size of it."""
 LONG_TEXT = 10_000
@@ -35,7 +36,8 @@ def draw(manifest: Manifest) -> tuple[Iterator[GoldenCase], dict[str, list[Any]]
     random = np.random.default_rng(int(manifest.digest.removeprefix("sha256:")[:16], 16))
     edges: list[int | None] = [0, 1] if kept > 1 else [None, 1]  # if only one is kept, it is to tell something
     edges += [None] * (kept - len(edges))
-    columns = {spec.name: [_value(spec, random, edge) for edge in edges] for spec in manifest.inputs}
+    digits = DIGITS if width <= MAX_GOLDEN_VALUES else 1
+    columns = {spec.name: [_value(spec, random, edge, digits) for edge in edges] for spec in manifest.inputs}
     cases = (
         GoldenCase(
             input={spec.name: _as_json(columns[spec.name][row], spec) for spec in manifest.inputs}, output=(0.0,)
@@ -69,7 +71,7 @@ def _extreme(reader: InputReader, place: int) -> Array:
     return np.full(shape, min(max(ends[place], reader.low), reader.high), np.float64).astype(reader.dtype)
 
 
-def _value(spec: InputSpec, random: np.random.Generator, edge: int | None) -> Any:  # noqa: ANN401 - as in a request
+def _value(spec: InputSpec, random: np.random.Generator, edge: int | None, digits: int) -> Any:  # noqa: ANN401 - as in a request
     """One value; with an edge the lowest, 0, or the highest, 1."""
     count = math.prod(spec.shape)
     if spec.categories or spec.dtype in {"bool", "string"}:
@@ -81,7 +83,7 @@ def _value(spec: InputSpec, random: np.random.Generator, edge: int | None) -> An
         array = _integers(spec, random, count, edge)
     else:
         array = _floats(spec, random, count, edge)
-        array = array if edge is not None else _rounded(array, spec)
+        array = array if edge is not None else _rounded(array, spec, digits)
     return float(array[0]) if spec.shape in {(), (1,)} else array
 
 
@@ -105,11 +107,11 @@ def _floats(spec: InputSpec, random: np.random.Generator, count: int, edge: int 
     return high - np.abs(values) if high is not None else values
 
 
-def _rounded(values: Array, spec: InputSpec) -> Array:
+def _rounded(values: Array, spec: InputSpec, digits: int) -> Array:
     """With few digits, so that the file stays small; within the bounds all the same."""
     low = -math.inf if spec.min is None else spec.min
     high = math.inf if spec.max is None else spec.max
-    rounded = np.array([f"{value:.4g}" for value in values.tolist()]).astype(np.float64)
+    rounded = np.array([f"{value:.{digits}g}" for value in values.tolist()]).astype(np.float64)
     return np.where((rounded < low) | (rounded > high), values, rounded)
 
 

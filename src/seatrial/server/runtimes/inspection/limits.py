@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 GIB = 2**30
 OPEN_FILES = 32
+STACK_BYTES = 2**20
+"""An eighth of what serves has (`runtimes.stacks`): what is nested too deeply ends this process, and never a server."""
 PR_SET_PDEATHSIG = 1
 """Of Linux's prctl: the signal that a process gets when its parent ends."""
 SPARE_SECONDS = 5
@@ -56,6 +58,7 @@ def confine(limits: Limits, size: int, asker: int) -> None:
     _limit(resource.RLIMIT_AS, limits.memory(size))
     _limit(resource.RLIMIT_CPU, limits.cpu_seconds, limits.cpu_seconds + 1)
     _limit(resource.RLIMIT_FSIZE, 0)
+    _limit(resource.RLIMIT_STACK, STACK_BYTES)  # of the main thread, which does it all: no page beyond is given to it
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NOFILE, OPEN_FILES)
     _limit(resource.RLIMIT_NPROC, 0)
