@@ -2,6 +2,8 @@
 
 import json
 import socket
+from contextlib import closing
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -10,6 +12,10 @@ import pytest
 from tests.e2e.callers import EMAIL, PASSWORD, audited, check_as_a_stranger, one_line
 from tests.e2e.conftest import StartServer
 from tests.live import PATIENCE, ServerProcess, until
+
+from seatrial.server.registry.ledger import Note
+from seatrial.server.registry.model import Stage
+from seatrial.server.storage.opening import open_registry
 
 pytestmark = pytest.mark.e2e
 
@@ -118,3 +124,31 @@ def exchange(server: ServerProcess, request: bytes) -> bytes:
         while chunk := connection.recv(65536):
             answer += chunk
     return answer
+
+
+@pytest.mark.proves("S57")
+def test_the_audit_tells_of_models_that_moved(start_server: StartServer) -> None:
+    """A promotion and a rollback. Who promotes a version to where it stands already has done nothing."""
+    server = start_server()
+    token = (server.folder / "data" / "admin.token").read_text(encoding="ascii").strip()
+    with closing(open_registry(None, server.folder / "data")) as registry:
+        second = replace(registry.get("digits:1"), version=2, stage=Stage.STAGING)
+        registry.add(second, Note("local:test", "the same again"))
+    with one_line(server) as line:
+        there, moved, back = (
+            line.ask("POST", f"/models/{path}", token=token)
+            for path in (
+                "digits:1/promote?new_stage=production",
+                "digits:2/promote?new_stage=production&override=true&reason=the+fair",
+                "digits/rollback?reason=slow",
+            )
+        )
+        assert [answer.status_code for answer in (there, moved, back)] == [200] * 3
+    until(lambda: len(audited(server, "model_rolled_back")) == 1, "the rollback is in the audit")
+    entries = audited(server, "model_promoted") + audited(server, "model_rolled_back")
+
+    assert [(entry["subject"], entry["request_id"]) for entry in entries] == [
+        ("digits:2 -> production", moved.headers["x-request-id"]),
+        ("digits:1", back.headers["x-request-id"]),
+    ]
+    assert {(entry["who"], entry["address"]) for entry in entries} == {("local:admin.token", "127.0.0.1")}

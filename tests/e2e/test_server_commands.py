@@ -209,4 +209,4 @@ def test_without_a_key_that_may_nothing_is_done(operator: Operator) -> None:
     none, wrong = run(*moved), run(*moved, "--api-key", "wrong-key-1234")
 
     assert (none[0], none[1], none[2].startswith("seatrial: This needs")) == (3, "", True), none
-    assert wrong == (3, "", "seatrial: The token is not valid.\n")
+    assert wrong == (3, "", "seatrial: The token is not valid, or not any more.\n")
