@@ -71,7 +71,7 @@ def test_the_audit_tells_the_way_of_an_account(start_server: StartServer) -> Non
         "rate_limit_exceeded": (f"key:{key_id}", "", "failure"),
         "key_rotated": (user, f"{key_id} -> {new['key_id']} (of a test)", "success"),
         "key_revoked": (user, f"{new['key_id']} (of a test)", "success"),
-        "authn_logout": ("unknown", session, "success"),
+        "authn_logout": (user, session, "success"),
     }
     entries: dict[str, Any] = {event: audited(server, event) for event in expected}
 
@@ -95,6 +95,7 @@ def test_strangers_get_nothing_of_a_server_for_others(start_server: StartServer)
         check_as_a_stranger(http)
 
 
+@pytest.mark.proves("S44")
 def test_no_answer_says_what_serves_it(server: ServerProcess) -> None:
     """Neither a good one, nor a refusal, nor what is no HTTP at all."""
     ok = b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"

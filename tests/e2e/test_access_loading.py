@@ -1,5 +1,6 @@
 """Who may come in is followed while a model is loaded, however long that takes."""
 
+import json
 import threading
 from contextlib import closing
 from dataclasses import replace
@@ -8,7 +9,7 @@ from pathlib import Path
 from tests.e2e.callers import command
 from tests.inprocess import serving
 from tests.inputs import DENVER
-from tests.live import until
+from tests.live import PATIENCE, until
 
 from seatrial.contracts.manifest import Manifest
 from seatrial.server.inference.runtime import Runtime
@@ -18,6 +19,8 @@ from seatrial.server.runtimes import onnx
 from seatrial.server.storage.opening import open_registry
 
 PROMISED = 1.0
+BUNDLED = 2
+"""Models that are loaded at the start."""
 
 
 def test_a_key_is_refused_while_a_model_is_loaded(tmp_path: Path) -> None:
@@ -28,27 +31,25 @@ def test_a_key_is_refused_while_a_model_is_loaded(tmp_path: Path) -> None:
     def load(artifact: bytes, manifest: Manifest) -> Runtime:
         nonlocal seen
         seen += 1
-        if seen > 2:  # not one of the bundled ones
+        if seen > BUNDLED:
             loading.set()
             go_on.wait()
         return onnx.load(artifact, manifest)
 
-    key = ""
     with serving(tmp_path / "data", load=load) as http:
+        made = json.loads(command(tmp_path, "keys", "create", "--name", "ci", "--scopes", "predict", "--json"))
 
         def predicted() -> int:
-            headers = {"Authorization": f"Bearer {key}"}
+            headers = {"Authorization": f"Bearer {made['key']}"}
             return http.post("/predict", json={"data": DENVER}, headers=headers).status_code
 
         try:
-            key = command(tmp_path, "keys", "create", "--name", "ci", "--scopes", "predict")[-37:].strip()
             assert predicted() == 200
             with closing(open_registry(None, tmp_path / "data")) as registry:
                 second = replace(registry.get("digits:1"), version=2, stage=Stage.STAGING)
                 registry.add(second, Note("local:test", "the same again"))
-            assert loading.wait(30)
-            (key_id,) = [line.split()[0] for line in command(tmp_path, "keys", "list").splitlines()[1:]]
-            command(tmp_path, "keys", "revoke", key_id)
+            assert loading.wait(PATIENCE)
+            command(tmp_path, "keys", "revoke", made["key_id"])
             until(lambda: predicted() == 401, "the key is refused", PROMISED)
         finally:
             go_on.set()
