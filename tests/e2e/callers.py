@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+from tests.inprocess import problem
 from tests.inputs import DENVER
 from tests.live import PATIENCE, ServerProcess, until
 from typer.testing import CliRunner
@@ -109,3 +110,41 @@ def lost(server: ServerProcess, action: str) -> float:
         text = line.ask("GET", "/metrics").text
     found = re.search(rf'^seatrial_limits_lost_total{{action="{action}"}} (\S+)$', text, re.MULTILINE)
     return float(found[1]) if found else 0.0
+
+
+OPEN = frozenset(
+    {
+        ("GET", "/"),
+        ("GET", "/health"),
+        ("GET", "/health/live"),
+        ("GET", "/health/ready"),
+        ("GET", "/.well-known/jwks.json"),
+        ("POST", "/auth/register"),
+        ("POST", "/auth/login"),
+        ("POST", "/auth/refresh"),
+        ("POST", "/auth/logout"),
+    }
+)
+"""What needs no credentials, of what the schema lists."""
+PAGES = ("/docs", "/redoc", "/openapi.json", "/docs/assets/docs.js")
+
+
+def check_as_a_stranger(http: httpx2.Client) -> None:
+    """Assert that a caller without credentials gets 401 on every route but the open ones, and no account."""
+    schema = http.get("/openapi.json").json()
+    listed = {(method.upper(), path) for path, methods in schema["paths"].items() for method in methods}
+    assert listed > OPEN
+    for method, template in sorted(listed - OPEN):
+        path = template.format(model_id="digits:1", model_name="digits", key_id="abc", trial_id="abc")
+        document = {"data": DENVER} if method == "POST" else None
+        problem(http.request(method, path, json=document), 401, "unauthenticated")
+    for path in [path for method, path in sorted(OPEN) if method == "GET"] + list(PAGES):
+        assert http.get(path).status_code == 200, path
+    asked = [
+        ("register", {"email": EMAIL, "password": PASSWORD}, 403),
+        ("login", {"email": EMAIL, "password": PASSWORD}, 401),
+        ("refresh", {"refresh_token": "x"}, 401),
+        ("logout", {"refresh_token": "x"}, 204),
+    ]
+    for name, credentials, status in asked:
+        assert http.post(f"/auth/{name}", json=credentials).status_code == status, name

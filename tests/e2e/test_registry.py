@@ -176,7 +176,7 @@ def test_predictions_go_on_without_the_database(start_server: StartServer, tmp_p
         refused = seatrial(tmp_path, "serve", **url)
         assert (refused.returncode, "Run `seatrial db upgrade`" in refused.stderr) == (3, True)
         assert seatrial(tmp_path, "db", "check", **url).returncode == 1
-        assert seatrial(tmp_path, "db", "upgrade", **url).stdout == "schema 0002\n"
+        assert seatrial(tmp_path, "db", "upgrade", **url).stdout == "schema 0003\n"
         server = start_server(**url)
 
         def health() -> tuple[str, str]:

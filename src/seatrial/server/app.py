@@ -1,7 +1,7 @@
 """THE composition root: the only place that names concrete classes and joins them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
@@ -125,7 +125,7 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
     metrics = Metrics(seatrial.__version__, clock.monotonic, _later)
     access = Access(settings, database, metrics, log)
     guard = access.guard
-    follower = None if ledger else _follow(database, counter, access.follow, log)
+    follower = None if ledger else _follow(database, counter, access, log)
     ledger = ledger or database
     registry: Registry = follower.mirror if follower else ledger
     look = follower.look if follower else _nothing
@@ -216,16 +216,12 @@ def _complete(app: openapi.DocumentedAPI, routers: Sequence[APIRouter]) -> None:
 
 
 def _follow(
-    database: SqlRegistry, counter: Counter, also: Callable[[], None], log: structlog.typing.FilteringBoundLogger
+    database: SqlRegistry, counter: Counter, access: Access, log: structlog.typing.FilteringBoundLogger
 ) -> Follower:
     """Of what `prepare` has made: a worker that comes back while the database is gone waits for it."""
     mirror = Mirror(database, clock.monotonic, lambda: database.evidence.open_trials(clock.wall()))
-
-    def write(trials: Collection[str]) -> None:
-        also()
-        counter.flush(database.evidence, trials)
-
-    return Follower(mirror, partial(_log_database, log), clock.monotonic, write)
+    write = partial(counter.flush, database.evidence)
+    return Follower(mirror, partial(_log_database, log), clock.monotonic, write, access.follow)
 
 
 def _entries(follower: Follower | None) -> tuple[int, int] | None:
@@ -281,7 +277,7 @@ def _nothing() -> None:
 
 
 def _log_database(log: structlog.typing.FilteringBoundLogger, event: str, detail: str) -> None:
-    level = log.error if event == "database_lost" else log.info
+    level = log.error if event.endswith("_lost") else log.info
     level(event, detail=detail)
 
 

@@ -47,7 +47,7 @@ class Access:
         loopback = is_loopback(settings.host)
         self.trail = Trail(database.audit, partial(_log_deed, log))
         self._known = AccessMirror(database.keys, clock.wall)
-        self._registration = settings.registration == "open" if settings.registration else loopback
+        registration = settings.registration == "open" if settings.registration else None
         url = settings.redis_url
         self._shared = RedisLimits(url.get_secret_value(), partial(_log_limits, log)) if url else None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -80,7 +80,7 @@ class Access:
         )
         self.keys = KeyService(database.keys, database.keys, clock.wall, self._known.refresh)
         self.desk = Desk(
-            self.guard, self._limiter, self._accounts, self._threads, self._known, self._registration,
+            self.guard, self._limiter, self._accounts, self._threads, self._known, registration,
             clock.monotonic, self.trail.note,
         )  # fmt: skip
         self._caught_up = -math.inf

@@ -105,7 +105,8 @@ class Settings(BaseSettings):
         description="Calls of an address without credentials. Default: none on loopback, else 600/minute.",
     )
     registration: Literal["open", "closed"] | None = Field(
-        default=None, description="Whether people may open accounts. Default: open on loopback, else closed."
+        default=None,
+        description="Whether people may open accounts. Default: on loopback open to this machine, else closed.",
     )
     trusted_proxies: Networks = Field(
         default=(), description="Addresses or networks of proxies whose X-Forwarded-For is believed."

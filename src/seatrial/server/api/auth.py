@@ -46,14 +46,17 @@ ACCEPTED = "If the address had no account, it has one now: log in with it."
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What these routes work with; lives as long as the server. `note` hears of deeds that change nothing."""
+    """What these routes work with; lives as long as the server. `note` hears of deeds that change nothing.
+
+    `registration` of `None` lets those open accounts who are on this machine, if the server is for it only.
+    """
 
     guard: Guard
     limiter: Limiter
     accounts: AccountService
     threads: BoundedExecutor
     known: AccessMirror
-    registration: bool
+    registration: bool | None
     clock: Monotonic
     note: Callable[[Deed], None]
 
@@ -143,7 +146,7 @@ def _register(router: APIRouter, desk: Desk) -> None:
         """Open an account that may predict and read. The answer is the same for an address that has one."""
         guard = desk.guard
         await guard.admit_anybody(request)
-        if not desk.registration:
+        if not (guard.is_near(request) if desk.registration is None else desk.registration):
             raise RegistrationClosed
         wish = await read_document(request, guard, CredentialsView, desk.clock)
         desk.accounts.new_account(wish.email, wish.password, "viewer")

@@ -127,7 +127,8 @@ def gate_routes(
         note = Note(who.name, reason)
         done = promotion.promote(model_id, Stage(new_stage), note, override=override, serving=serving(model_id))
         refresh()
-        note_deed(Deed("model_promoted", who.name, f"{model_id} -> {new_stage}", guard.origin(request)))
+        if done.entries:
+            note_deed(Deed("model_promoted", who.name, f"{model_id} -> {new_stage}", guard.origin(request)))
         return {"model_id": model_id, "stage": new_stage, "changes": _changes(done.entries), "gate": done.decision}
 
     @router.post(

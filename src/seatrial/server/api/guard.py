@@ -102,6 +102,10 @@ class Guard:
             return False
         return client is not None and self.addresses.is_trusted(client[0])
 
+    def is_near(self, request: Request) -> bool:
+        """Whether a request comes from this machine, to a server for it only, and by no proxy."""
+        return self.authenticator.is_near(dict(request.scope["headers"]), _peer(request))
+
     def network(self, request: Request) -> str:
         """What counts as one caller, of those without credentials."""
         return network_of(self.addresses.caller(_peer(request), dict(request.scope["headers"])))

@@ -26,6 +26,7 @@ class Follower:
         say: hears (event, detail) when the source is lost or back, and when a look failed.
         clock: measures.
         write: writes down what this worker counts under the trials that are open; called at each look.
+        beside: follows what does not wait until models are loaded; called in a thread of its own.
     """
 
     def __init__(
@@ -34,36 +35,41 @@ class Follower:
         say: Callable[[str, str], None],
         clock: Monotonic,
         write: Callable[[Collection[str]], None] = lambda _: None,
+        beside: Callable[[], None] = lambda: None,
     ) -> None:
         self.mirror = mirror
         self._write = write
+        self._beside = beside
+        self._fault_beside = ""
         self._say = say
         self._clock = clock
         self.serve: Serve = lambda _: True
         self._looking = threading.Lock()
         self._again: float | None = None
         self._stopped = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, serve: Serve) -> None:
         """Read the registry, serve it, and go on following it; `serve` is called in a thread."""
         self.serve = serve
-        await asyncio.to_thread(self.look)
-        self._task = asyncio.create_task(self._follow())
+        for look in (self._look_beside, self.look):
+            await asyncio.to_thread(look)
+            self._tasks.add(asyncio.create_task(self._follow(look)))
 
     async def stop(self) -> None:
         """Follow no more, once what runs is over or has taken too long."""
         self._stopped.set()
-        if self._task:
-            await asyncio.wait({self._task}, timeout=STOP_SECONDS)
-            self._task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
+        for task in self._tasks:
+            task.cancel()
 
-    async def _follow(self) -> None:
+    async def _follow(self, look: Callable[[], None]) -> None:
         while not self._stopped.is_set():
             try:
                 await asyncio.wait_for(self._stopped.wait(), FOLLOW_SECONDS)
             except TimeoutError:
-                await asyncio.to_thread(self.look)
+                await asyncio.to_thread(look)
 
     def look(self) -> None:
         """Compare once; also called by who has just changed something here, so that it is seen in the next answer.
@@ -82,6 +88,16 @@ class Follower:
                 self.mirror.fault = f"{type(error).__name__}: {error}"
             if self.mirror.fault != before:
                 self._say("database_lost" if self.mirror.fault else "database_back", self.mirror.fault)
+
+    def _look_beside(self) -> None:
+        """The same for what is followed beside; called by one at a time."""
+        before, self._fault_beside = self._fault_beside, ""
+        try:
+            self._beside()
+        except Exception as error:  # noqa: BLE001 - the same
+            self._fault_beside = f"{type(error).__name__}: {error}"
+        if self._fault_beside != before:
+            self._say("access_lost" if self._fault_beside else "access_back", self._fault_beside)
 
     def _prepare(self, view: View) -> None:
         self._again = None if self.serve(view) else self._clock() + RETRY_SECONDS

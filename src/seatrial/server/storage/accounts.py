@@ -1,6 +1,5 @@
 """Accounts and their sessions, in the database of the registry."""
 
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -85,17 +84,15 @@ class SqlAccounts:
         now, whose = session.opened, session.account_id
         same = select(accounts.c.account_id).filter_by(account_id=whose, epoch=session.epoch)
         with writing(self._engine) as connection:
-            if (
-                connection.execute(same.with_for_update()).scalar() is None
-            ):  # who changes it meanwhile waits, and ends it
+            locked = connection.execute(same.with_for_update()).scalar()  # other logins, and changes of it, wait
+            if locked is None:
                 return False
             connection.execute(delete(networks).where(networks.c.seen < now - KNOWN_SECONDS))
             connection.execute(delete(sessions).where(sessions.c.expires < now))
             if not connection.execute(
                 update(networks).filter_by(account_id=whose, network=network).values(seen=now)
             ).rowcount:
-                with suppress(IntegrityError), connection.begin_nested():  # another login from there came just now
-                    connection.execute(insert(networks).values(account_id=whose, network=network, seen=now))
+                connection.execute(insert(networks).values(account_id=whose, network=network, seen=now))
             connection.execute(
                 insert(sessions).values(
                     session_id=session.session_id,
