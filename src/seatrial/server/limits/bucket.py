@@ -11,7 +11,9 @@ from seatrial.server.core.clock import Monotonic
 from seatrial.server.limits.rate import Rate
 
 MOST_BUCKETS = 100_000
-"""Callers that are remembered; beyond them the one forgotten is whoever was here least lately."""
+"""Buckets that are remembered; beyond them the one forgotten is whichever was used least recently."""
+NO_TIME = 1e-6
+"""Seconds that nobody waits for: what is left of adding numbers, on a clock that has run for years."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +35,9 @@ def take(arrival: float, rate: Rate, now: float) -> tuple[float, Taken]:
     arrival = max(arrival, now)
     following = arrival + rate.interval
     wait = following - rate.window - now
-    if wait > 1e-9 * rate.window:  # what is left of adding numbers is no time
+    if wait > NO_TIME:
         return arrival, Taken(rate, 0, wait, arrival - now)
-    left = int((rate.window - (following - now)) / rate.interval + 1e-6)
+    left = int((rate.window - (following - now) + NO_TIME) / rate.interval)
     return following, Taken(rate, left, 0.0, following - now)
 
 

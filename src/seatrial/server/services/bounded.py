@@ -12,8 +12,8 @@ from seatrial.server.core.errors import Busy
 
 Result = TypeVar("Result")
 
-NICE = 10
-"""How far this work stands back behind predictions, where the system knows that of threads."""
+NICE, NICEST = 10, 19
+"""How far this work stands back behind predictions, where the system knows that of threads; and how far it can."""
 RETRY_SECONDS = 1
 
 
@@ -49,4 +49,6 @@ class BoundedExecutor:
 
 def _stand_back() -> None:
     if sys.platform == "linux":  # elsewhere this would be of the whole process
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        thread = threading.get_native_id()
+        nice = os.getpriority(os.PRIO_PROCESS, thread) + NICE  # a server that stands back itself may not come forward
+        os.setpriority(os.PRIO_PROCESS, thread, min(nice, NICEST))

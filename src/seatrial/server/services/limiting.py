@@ -149,14 +149,19 @@ class Limiter:
         return self._take_here(ask)
 
     async def _ask(self, shared: SharedLimits, ask: Ask) -> Granted:
-        """Ask the store, unless it failed just now: then everybody would wait for it in vain."""
-        if self._clock() < self._away_until:
+        """Ask the store; after it failed, one call a second does, and no other waits for it in vain."""
+        now = self._clock()
+        if now < self._away_until:
             raise LimitsLost
+        if self._away_until > -math.inf:
+            self._away_until = now + AGAIN_SECONDS
         try:
-            return await shared.take(ask)
+            granted = await shared.take(ask)
         except LimitsLost:
             self._away_until = self._clock() + AGAIN_SECONDS
             raise
+        self._away_until = -math.inf
+        return granted
 
     def _take_here(self, ask: Ask) -> tuple[Granted, Admission]:
         """This worker's part of a limit."""

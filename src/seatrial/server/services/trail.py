@@ -8,6 +8,8 @@ from seatrial.server.access.ports import Audit
 
 MOST = 10_000
 """How many deeds wait at most while the database is away; then the oldest are lost, and the log has them."""
+TOGETHER = 100
+"""How many are written at once: a flood of them is not to keep whoever flushes from everything else."""
 
 
 class Trail:
@@ -17,6 +19,7 @@ class Trail:
         self._audit = audit
         self._say = say
         self._waiting: deque[Deed] = deque(maxlen=MOST)
+        self._writing: list[Deed] = []
 
     def note(self, deed: Deed) -> None:
         """Something was done."""
@@ -24,8 +27,14 @@ class Trail:
         self._waiting.append(deed)
 
     def flush(self) -> None:
-        """Write what waits, called in a thread; raises `StorageUnavailable`, and the rest waits on."""
-        while self._waiting:
-            deed = self._waiting[0]
-            self._audit.note(deed)
-            self._waiting.popleft()
+        """Write what waits now, called in a thread, by one at a time; raises `StorageUnavailable`, and the rest waits.
+
+        What is being written has left the queue: there, something new might push it out.
+        """
+        left = len(self._waiting)
+        while self._writing or left:
+            if not self._writing:
+                self._writing = [self._waiting.popleft() for _ in range(min(left, TOGETHER))]
+                left -= len(self._writing)
+            self._audit.note(*self._writing)
+            self._writing = []
