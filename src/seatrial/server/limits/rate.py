@@ -26,7 +26,7 @@ class Rate:
         return Rate(max(1, self.limit // workers), self.window)
 
     def __str__(self) -> str:
-        unit = next((name for name, seconds in UNITS.items() if seconds == self.window), f"{self.window} seconds")
+        unit = next((name for name, seconds in UNITS.items() if seconds == self.window), f"{self.window}s")
         return f"{self.limit}/{unit}"
 
 
