@@ -53,6 +53,15 @@ def _long_enough(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _store(url: SecretStr) -> SecretStr:
+    """The address of a store that limits are kept in."""
+    scheme, found, rest = url.get_secret_value().partition("://")
+    if not found or not rest or scheme not in {"redis", "rediss", "unix"}:
+        raise ValueError("expected redis://host:6379/0, rediss://... or unix:///path")
+    return url
+
+
+StoreUrl = Annotated[SecretStr, AfterValidator(_store)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
 MaybeRate = Annotated[Rate | None, NoDecode, BeforeValidator(_rate)]
 Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
@@ -73,7 +82,7 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         default=None, description="postgresql://... for several machines. Default: SQLite in the data directory."
     )
-    redis_url: SecretStr | None = Field(
+    redis_url: StoreUrl | None = Field(
         default=None,
         description="redis://... for limits that several workers share. Default: each enforces its part of them.",
     )
