@@ -21,7 +21,6 @@ from seatrial.server.registry.ledger import Note
 from seatrial.server.registry.lifecycle import promote, refuse, roll_back
 from seatrial.server.registry.model import Stage
 from seatrial.server.storage import schema
-from seatrial.server.storage.secrets import ADMIN_TOKEN, own_secret
 from seatrial.server.storage.artifacts import OWNER, STAGING, ContentStore
 from seatrial.server.storage.bundled import Bundled
 from seatrial.server.storage.database import open_database, open_read_only, sqlite_url
@@ -29,6 +28,7 @@ from seatrial.server.storage.doctor import examine
 from seatrial.server.storage.finding import Finding, Level
 from seatrial.server.storage.inventory import Use, file_findings
 from seatrial.server.storage.opening import prepare_registry, register_bundled, sweep_files, upgrade_database
+from seatrial.server.storage.secrets import ADMIN_TOKEN, own_secret
 
 MODEL, GOLDEN = b"model", echo_golden()
 NOTE = Note("local:someone", "because")
