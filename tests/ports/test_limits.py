@@ -14,6 +14,7 @@ import pytest
 from tests.fakes.clock import ManualClock
 from tests.fakes.limits import MemoryLimits
 from tests.fakes.redis import PASSWORD, RedisServer, redis_server
+from tests.live import until
 
 from seatrial.server.access.principal import Principal
 from seatrial.server.core import clock
@@ -215,6 +216,28 @@ def test_a_lease_that_nobody_gives_back_ends(server: RedisServer) -> None:
             assert 0 < client.ttl(f"{PREFIX}{{ada}}:leases") <= LEASE_S
             assert all(client.pttl(key) > 0 for key in client.scan_iter())
             client.zincrby(f"{PREFIX}{{ada}}:leases", -LEASE_S * 1e6, lost.lease)
+        assert passed(await limits.take(ask))
+
+    with_redis(server.url, use)
+
+
+@pytest.mark.parametrize("hangs_up", [False, True])
+def test_a_lease_whose_answer_came_too_late_is_given_back(server: RedisServer, *, hangs_up: bool) -> None:
+    """Also to who has hung up: the caller's next call is not refused for it, nor let through beside another."""
+    ask = Ask("ada", Rate(9, HOUR), 2)
+
+    async def use(limits: RedisLimits) -> None:
+        held = await limits.take(ask)
+        limits._timeout = PATIENT if hangs_up else 0.05  # noqa: SLF001 - who does not hang up does not wait for long
+        with server.frozen(), pytest.raises(TimeoutError if hangs_up else LimitsLost):
+            await asyncio.wait_for(limits.take(ask), 0.05 if hangs_up else PATIENT)
+        limits._timeout = PATIENT  # noqa: SLF001 - it has to wake up first
+        with server.client() as client:
+            until(lambda: client.zcard(f"{PREFIX}{{ada}}:leases") == 2, "Redis has given the lease")
+
+        assert passed(await limits.take(ask))
+        assert (await limits.take(ask)).full
+        await limits.end(ask, held.lease)
         assert passed(await limits.take(ask))
 
     with_redis(server.url, use)
