@@ -262,7 +262,7 @@ def test_a_clock_of_redis_that_was_set_back(server: RedisServer) -> None:
 
 async def lost_soon(limits: SharedLimits, ask: Ask) -> None:
     """Each method says within moments that the store cannot be asked. Of three tries: others use this machine, too."""
-    took = []
+    took: list[float] = []
     while not took or (min(took) >= SOON and len(took) < 3):
         begin = time.monotonic()
         calls = limits.take(ask), limits.end(ask, "x"), limits.give_back(ask)
