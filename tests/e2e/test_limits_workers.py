@@ -1,15 +1,17 @@
 """Limits over two workers: together with Redis, each its part without, and what happens when Redis goes away."""
 
 import re
+import subprocess
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from tests.e2e.callers import EMAIL, PASSWORD, Line, both_lines, lost, one_line
 from tests.e2e.conftest import StartServer
 from tests.fakes.redis import redis_server
 from tests.inputs import DENVER
-from tests.live import ServerProcess, until
+from tests.live import PATIENCE, PYTHON, ServerProcess, environment, until
 
 pytestmark = pytest.mark.e2e
 N = 20
@@ -123,3 +125,22 @@ def test_without_redis_each_worker_enforces_its_part(start_server: StartServer) 
     }
     (said,) = server.events("limits_are_shared_out")
     assert (said["level"], said["workers"]) == ("warning", 2)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis.example:6379", "http://:pass-1234@h:6379", "redis://:pass-1234@h:port/0", "redis://"]
+)
+def test_a_place_that_is_no_redis_is_exit_3(tmp_path: Path, url: str) -> None:
+    """Before anything starts, with the name of the setting, and without its value: that may hold a password."""
+    done = subprocess.run(
+        [*PYTHON, "serve", "--port", "0", "--workers", "2"],
+        env=environment(tmp_path, SEATRIAL_REDIS_URL=url),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("seatrial: SEATRIAL_REDIS_URL: expected redis://host:6379/0, ")
+    assert "pass-1234" not in done.stderr
