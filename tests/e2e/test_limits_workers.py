@@ -63,6 +63,22 @@ def test_two_workers_with_redis_let_through_what_one_would(start_server: StartSe
     assert (lost(server, "counted here"), server.events("limits_are_shared_out")) == (0, [])
 
 
+def test_two_workers_with_redis_let_as_many_go_on_at_once_as_one_would(start_server: StartServer) -> None:
+    """Of a key that may have two predictions going on, one at each worker, a third waits until one has ended."""
+    with redis_server() as redis:
+        server = start_server("--workers", "2", workers=2, SEATRIAL_REDIS_URL=redis.url)
+        with both_lines(server) as (one, other), one_line(server) as third:
+            third.ask("POST", "/auth/register", CREDENTIALS)
+            key, _ = third.make_key(third.log_in()["access_token"], concurrency_limit=2)
+            for line in (one, other):
+                line.begin(key)
+            refused = third.predict(key)
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+            assert one.finish() == 200
+            until(lambda: third.predict(key).status_code == 200, "there is room for another")
+            assert other.finish() == 200
+
+
 @pytest.mark.proves("S36")
 def test_predictions_go_on_without_redis_and_logins_wait(start_server: StartServer) -> None:
     """Each worker enforces its part, nobody tries passwords, both are counted; with Redis back all is as before."""
