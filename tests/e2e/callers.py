@@ -20,6 +20,7 @@ from seatrial.server.settings import Settings
 EMAIL, PASSWORD = "ada@example.org", "a long walk to the sea"
 NO_SETTINGS = {f"SEATRIAL_{name.upper()}": None for name in (*Settings.model_fields, "api_key")}
 """For a command: only what it is told."""
+BODY = json.dumps({"data": DENVER}).encode()
 Json = Any
 
 
@@ -41,6 +42,22 @@ class Line:
     def predict(self, token: str) -> httpx2.Response:
         """A prediction."""
         return self.ask("POST", "/predict", {"data": DENVER}, token)
+
+    def begin(self, token: str) -> None:
+        """Send the head of a prediction; when this returns, the server waits for the body, so it has let it in."""
+        self._connection.putrequest("POST", "/predict")
+        fields = {"Authorization": f"Bearer {token}", "Content-Length": str(len(BODY)), "Expect": "100-continue"}
+        for name, value in fields.items():
+            self._connection.putheader(name, value)
+        self._connection.endheaders()
+        assert self._connection.sock.recv(100).startswith(b"HTTP/1.1 100")
+
+    def finish(self) -> int:
+        """Send the body; the status."""
+        self._connection.send(BODY)
+        answer = self._connection.getresponse()
+        answer.read()
+        return answer.status
 
     def me(self, token: str) -> int:
         """The status of who somebody is."""

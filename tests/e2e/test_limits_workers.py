@@ -1,15 +1,17 @@
 """Limits over two workers: together with Redis, each its part without, and what happens when Redis goes away."""
 
 import re
+import subprocess
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from tests.e2e.callers import EMAIL, PASSWORD, Line, both_lines, lost, one_line
 from tests.e2e.conftest import StartServer
 from tests.fakes.redis import redis_server
 from tests.inputs import DENVER
-from tests.live import ServerProcess, until
+from tests.live import PATIENCE, PYTHON, ServerProcess, environment, until
 
 pytestmark = pytest.mark.e2e
 N = 20
@@ -59,6 +61,22 @@ def test_two_workers_with_redis_let_through_what_one_would(start_server: StartSe
     assert passed == [{200: N, 429: 9 * N}] * 3
     assert policies == {f'"default";q={N};w=3600'}
     assert (lost(server, "counted here"), server.events("limits_are_shared_out")) == (0, [])
+
+
+def test_two_workers_with_redis_let_as_many_go_on_at_once_as_one_would(start_server: StartServer) -> None:
+    """Of a key that may have two predictions going on, one at each worker, a third waits until one has ended."""
+    with redis_server() as redis:
+        server = start_server("--workers", "2", workers=2, SEATRIAL_REDIS_URL=redis.url)
+        with both_lines(server) as (one, other), one_line(server) as third:
+            third.ask("POST", "/auth/register", CREDENTIALS)
+            key, _ = third.make_key(third.log_in()["access_token"], concurrency_limit=2)
+            for line in (one, other):
+                line.begin(key)
+            refused = third.predict(key)
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+            assert one.finish() == 200
+            until(lambda: third.predict(key).status_code == 200, "there is room for another")
+            assert other.finish() == 200
 
 
 @pytest.mark.proves("S36")
@@ -123,3 +141,22 @@ def test_without_redis_each_worker_enforces_its_part(start_server: StartServer) 
     }
     (said,) = server.events("limits_are_shared_out")
     assert (said["level"], said["workers"]) == ("warning", 2)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis.example:6379", "http://:pass-1234@h:6379", "redis://:pass-1234@h:port/0", "redis://"]
+)
+def test_a_place_that_is_no_redis_is_exit_3(tmp_path: Path, url: str) -> None:
+    """Before anything starts, with the name of the setting, and without its value: that may hold a password."""
+    done = subprocess.run(
+        [*PYTHON, "serve", "--port", "0", "--workers", "2"],
+        env=environment(tmp_path, SEATRIAL_REDIS_URL=url),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("seatrial: SEATRIAL_REDIS_URL: expected redis://host:6379/0, ")
+    assert "pass-1234" not in done.stderr

@@ -84,7 +84,18 @@ def test_a_deployment_that_is_well(tmp_path: Path, url: str | None) -> None:
     folder = tmp_path / "data"
     deploy(folder, url)
     found = look(folder, url)
-    checks = ["permissions", "owner", "admin token", "journal", "integrity", "database", "ledger", "models", "files"]
+    checks = [
+        "permissions",
+        "owner",
+        "admin token",
+        "journal",
+        "integrity",
+        "database",
+        "ledger",
+        "audit",
+        "models",
+        "files",
+    ]
 
     assert {finding.level for finding in found} <= {Level.OK, Level.INFORMATION}
     assert [f.check for f in found] == [name for name in checks if not url or name not in {"journal", "integrity"}]

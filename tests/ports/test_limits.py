@@ -425,7 +425,7 @@ def test_a_worker_whose_redis_is_away(server: RedisServer) -> None:
             lambda: clock.monotonic() + moved.now,
             limits,
             lambda call: tasks.append(asyncio.ensure_future(call)),
-            lambda _: None,
+            lambda _name, _request_id: None,
             lost.append,
         )
         caller = Principal("user:ada@example.org", frozenset(), "user", "a1")

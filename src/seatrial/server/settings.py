@@ -3,6 +3,7 @@
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import (
@@ -19,6 +20,7 @@ from seatrial.server.limits.rate import Rate, parse_rate
 
 CONFIG_FILE = Path("seatrial.toml")
 SECRET_BYTES, SECRET_SIGNS = 32, 8
+REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
 
 
 def _split(value: object) -> object:
@@ -53,18 +55,24 @@ def _long_enough(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def _store(url: SecretStr) -> SecretStr:
-    """The address of a store that limits are kept in."""
-    scheme, found, rest = url.get_secret_value().partition("://")
-    if not found or not rest or scheme not in {"redis", "rediss", "unix"}:
-        raise ValueError("expected redis://host:6379/0, rediss://... or unix:///path")
-    return url
+def _redis_url(secret: SecretStr) -> SecretStr:
+    """Where a Redis is. What is wrong is told without the URL, which may hold a password."""
+    wrong = ValueError("expected redis://host:6379/0, rediss://host:6379/0 or unix:///path")
+    try:
+        parts = urlsplit(secret.get_secret_value())
+        place = parts.path if parts.scheme == "unix" else parts.hostname
+        _ = parts.port
+    except ValueError:
+        raise wrong from None
+    if parts.scheme not in REDIS_SCHEMES or not place:
+        raise wrong
+    return secret
 
 
-StoreUrl = Annotated[SecretStr, AfterValidator(_store)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
 MaybeRate = Annotated[Rate | None, NoDecode, BeforeValidator(_rate)]
 Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 Directory = Annotated[Path, AfterValidator(_absolute)]
 
 
@@ -82,7 +90,7 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         default=None, description="postgresql://... for several machines. Default: SQLite in the data directory."
     )
-    redis_url: StoreUrl | None = Field(
+    redis_url: RedisUrl | None = Field(
         default=None,
         description="redis://... for limits that several workers share. Default: each enforces its part of them.",
     )

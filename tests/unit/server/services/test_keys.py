@@ -13,6 +13,7 @@ from seatrial.server.access.view import Account, ApiKey
 from seatrial.server.core.errors import InvalidInput, UnknownKey
 from seatrial.server.limits.rate import Rate
 from seatrial.server.services.keys import (
+    SETTLE_SECONDS,
     SIGNING_OVERLAP_SECONDS,
     KeyService,
     Wish,
@@ -88,7 +89,7 @@ def test_a_key_is_made(bench: Bench) -> None:
     assert bench.good(secret)
     assert bench.store.get_key(key.key_id) == key
     assert key == ApiKey(
-        key.key_id, "ci", "a1", keys.digest(secret), READ, NOW, NOW + 9, rate=Rate(5, 60), concurrency=2
+        key.key_id, "ci", "a1", keys.digest(secret), READ, NOW, NOW + 9, rate=Rate(5, 60), concurrency=2, lifetime=9
     )
     assert secret not in repr(vars(bench.store)) + repr(key_as_dict(key))
     assert bench.told() == [("key_created", "user:ada@example.org", f"{key.key_id} (ci)")]
@@ -190,7 +191,10 @@ def test_a_key_that_expires_is_exchanged(bench: Bench) -> None:
     bench.clock.advance(90)
     _, new = bench.rotate(key)
 
-    assert new.expires == NOW + 190
+    _, third = bench.rotate(new)
+    _, fourth = bench.rotate(new)
+
+    assert [one.expires for one in (new, third, fourth)] == [NOW + 190] * 3
     assert bench.store.get_key(key.key_id).expires == NOW + 100
 
 
@@ -246,7 +250,9 @@ def test_a_start_makes_the_first_signing_key(bench: Bench) -> None:
     for _ in range(2):
         prepare_signing(bench.store, SECRET, NOW)
     (first,) = bench.store.signing_keys()
-    assert open_signer(first.kid, bench.store.newest(NOW)[1], SECRET).kid == first.kid
+    newest = bench.store.newest(NOW)
+    assert newest
+    assert open_signer(first.kid, newest[1], SECRET).kid == first.kid
 
     other = b"another secret, another secret!!"
     with pytest.raises(ValueError, match=f"the signing key {first.kid} was sealed under another SEATRIAL_SECRET_KEY"):
@@ -268,3 +274,25 @@ def test_a_signing_key_takes_the_place_of_another(bench: Bench) -> None:
     ]  # fmt: skip
     assert bench.store.entries(1)[0][0].event == "signing_key_rotated"
     assert bench.store.entries(1)[0][0].subject == kid
+
+
+@pytest.mark.proves("S15")
+def test_a_signing_key_that_has_leaked_ends_at_once(bench: Bench) -> None:
+    """What it signed is good no more, also where it was to verify for a while; the new one signs from now on."""
+    prepare_signing(bench.store, SECRET, NOW)
+    rotate_signing(bench.store, SECRET, NOW + 10, "local:someone")
+    kid = rotate_signing(bench.store, SECRET, NOW + 11, "local:someone", at_once=True)
+    bench.known.refresh()
+    newest = bench.store.newest(NOW + 11 - SETTLE_SECONDS)
+
+    assert [key.retires for key in bench.known.view.signing if key.kid != kid] == [NOW + 11] * 2
+    assert newest
+    assert newest[0].kid == kid
+
+
+def test_a_key_that_never_ends_is_exchanged_for_such(bench: Bench) -> None:
+    """Also one that has been exchanged already, and ends soon."""
+    _, key = bench.make(Wish("ci", READ))
+    made = [bench.rotate(key)[1] for _ in range(2)]
+
+    assert [one.expires for one in made] == [None, None]
