@@ -107,3 +107,14 @@ def test_without_a_database_it_is_said(command: Command, deployed: Path) -> None
 
     assert (code, "start `seatrial serve` there once" in text) == (3, True)
     assert not (deployed / "seatrial.db").exists()
+
+
+def test_a_forgotten_password_is_set_anew(command: Command) -> None:
+    """The password comes as it does to `create`; who is not there has none."""
+    command("users", "create", *ADA, typed=PASSWORD)
+
+    assert command("users", "set-password", *ADA, typed="another one 1\n") == (
+        0, "ada@example.org has another password.\n", "",
+    )  # fmt: skip
+    code, printed, text = command("users", "set-password", "--email", "bob@example.org", typed="another one 1\n")
+    assert (code, printed, text) == (2, "", "seatrial: There is no account of 'bob@example.org'.\n")

@@ -112,7 +112,7 @@ class AccountService:
         if session_id is None:
             raise Unauthenticated("This is no refresh token.")
         signer, following = self._newest_signer(), _new_token(session_id)
-        reuse = Deed("authn_token_reuse", "unknown", f"session {session_id}", origin, "failure")
+        reuse = Deed("authn_token_reuse", "unknown", _told(session_id), origin, "failure")
         account = self._accounts.rotate(session_id, keys.digest(token), keys.digest(following), self._clock(), reuse)
         if account is None:
             raise Unauthenticated("The refresh token is not valid, or not any more. Log in again.")
@@ -122,7 +122,7 @@ class AccountService:
         """End the session of a refresh token; one that was exchanged already, or is none, changes nothing."""
         session_id = _session_of(token)
         if session_id is not None:
-            deed = Deed("authn_logout", "unknown", f"session {session_id}", origin)
+            deed = Deed("authn_logout", "unknown", _told(session_id), origin)
             self._accounts.end_session(session_id, keys.digest(token), deed)
 
     def change_password(self, caller: Principal, old: str, new: str, network: str, origin: Origin) -> Tokens:
@@ -170,7 +170,7 @@ class AccountService:
         signer, session_id, now = self._newest_signer(), keys.random_id(SESSION_CHARACTERS), self._clock()
         token = _new_token(session_id)
         session = Session(session_id, account.account_id, account.epoch, keys.digest(token), now, now + SESSION_SECONDS)
-        deed = Deed("authn_login_success", account.principal.name, f"session {session_id}", origin)
+        deed = Deed("authn_login_success", account.principal.name, _told(session_id), origin)
         if not self._accounts.open_session(session, network, deed):
             raise self._failed(account.email, origin, NO_LOGIN)
         return Tokens(signer.sign(account.account_id, account.epoch, now), token)
@@ -210,6 +210,11 @@ def _require_good(password: str, email: str, place: str) -> None:
 
 def _wrong(place: str, detail: str, expected: str, received: str) -> InvalidInput:
     return InvalidInput(detail, [Fault(place, detail, expected, received)])
+
+
+def _told(session_id: str) -> str:
+    """How the audit names a session: so much of its id that it is found, and too little to end it."""
+    return f"session {session_id[:8]}"
 
 
 def _new_token(session_id: str) -> str:

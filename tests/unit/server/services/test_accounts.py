@@ -14,7 +14,7 @@ from seatrial.server.access.passwords import Passwords
 from seatrial.server.access.ports import GRACE_SECONDS, KNOWN_SECONDS
 from seatrial.server.access.principal import Principal
 from seatrial.server.access.tokens import LIFETIME
-from seatrial.server.core.errors import InvalidInput, Unauthenticated
+from seatrial.server.core.errors import InvalidInput, StorageUnavailable, Unauthenticated, UnknownAccount
 from seatrial.server.services.accounts import SESSION_SECONDS, AccountService, Tokens, normal
 from seatrial.server.services.keys import prepare_signing, rotate_signing
 
@@ -275,7 +275,7 @@ def test_a_stolen_refresh_token(bench: Bench) -> None:
     assert bench.refused(second)
     (entry,) = [entry for entry in bench.store.entries()[0] if entry.event == "authn_token_reuse"]
     assert (entry.outcome, entry.address, entry.request_id) == ("failure", "203.0.113.9", "r-9")
-    assert entry.subject == f"session {first.refresh[3:25]}"
+    assert entry.subject == f"session {first.refresh[3:11]}"
 
 
 @pytest.mark.proves("S19")
@@ -369,3 +369,39 @@ def test_a_role_that_is_changed(bench: Bench) -> None:
     caller = bench.caller(bench.service.refresh(tokens.refresh, ORIGIN))
     assert caller is not None
     assert caller.scopes == {"predict", "read"}
+
+
+@pytest.mark.proves("S15")
+def test_a_signing_key_of_another_secret_uses_nothing_up(bench: Bench) -> None:
+    """Until the server has that secret nobody can log in, and nothing has changed once it has."""
+    tokens = bench.login()
+    rotate_signing(bench.store, b"another secret, another secret!!", bench.clock(), "local:someone", at_once=True)
+    asked: tuple[Callable[[], Tokens], ...] = (
+        bench.login,
+        lambda: bench.service.refresh(tokens.refresh, ORIGIN),
+        bench.change_password,
+    )
+    for ask in asked:
+        with pytest.raises(StorageUnavailable, match="sealed under another SEATRIAL_SECRET_KEY"):
+            ask()
+    rotate_signing(bench.store, SECRET, bench.clock(), "local:someone", at_once=True)
+
+    assert not bench.refused(tokens)
+    assert bench.caller(bench.login())
+
+
+def test_a_password_that_the_operator_sets(bench: Bench) -> None:
+    """It is good in the place of the old one, whose sessions end; nobody gets one who is not there."""
+    tokens = bench.login()
+    bench.service.reset_password(EMAIL.upper(), "another one 1", "local:someone")
+    with pytest.raises(UnknownAccount, match=r"There is no account of 'nobody@example\.org'"):
+        bench.service.reset_password("nobody@example.org", "another one 1", "local:someone")
+    with pytest.raises(InvalidInput, match="may not be chosen"):
+        bench.service.reset_password(EMAIL, "short", "local:someone")
+
+    assert bench.refused(tokens)
+    assert bench.caller(tokens) is None
+    assert bench.caller(bench.login("another one 1"))
+    assert [(e.who, e.subject) for e in bench.store.entries()[0] if e.event == "authn_password_change"] == [
+        ("local:someone", EMAIL)
+    ]
