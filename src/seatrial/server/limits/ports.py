@@ -22,7 +22,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What became of it: `taken` of its rate, `lease` to give back in the end; neither where it was refused by both."""
+    """What became of it: `taken` of its rate, `lease` to give back in the end; neither where it is `full`."""
 
     taken: Taken | None = None
     lease: str = ""

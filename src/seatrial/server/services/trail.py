@@ -1,5 +1,6 @@
 """Deeds that are told to the audit a moment later, since whoever did them is not to wait for the database."""
 
+import threading
 from collections import deque
 from collections.abc import Callable
 
@@ -20,6 +21,7 @@ class Trail:
         self._say = say
         self._waiting: deque[Deed] = deque(maxlen=MOST)
         self._writing: list[Deed] = []
+        self._flushing = threading.Lock()
 
     def note(self, deed: Deed) -> None:
         """Something was done."""
@@ -27,14 +29,15 @@ class Trail:
         self._waiting.append(deed)
 
     def flush(self) -> None:
-        """Write what waits now, called in a thread, by one at a time; raises `StorageUnavailable`, and the rest waits.
+        """Write what waits now, called in a thread; raises `StorageUnavailable`, and the rest waits.
 
         What is being written has left the queue: there, something new might push it out.
         """
-        left = len(self._waiting)
-        while self._writing or left:
-            if not self._writing:
-                self._writing = [self._waiting.popleft() for _ in range(min(left, TOGETHER))]
-                left -= len(self._writing)
-            self._audit.note(*self._writing)
-            self._writing = []
+        with self._flushing:
+            left = len(self._waiting)
+            while self._writing or left:
+                if not self._writing:
+                    self._writing = [self._waiting.popleft() for _ in range(min(left, TOGETHER))]
+                    left -= len(self._writing)
+                self._audit.note(*self._writing)
+                self._writing = []

@@ -1,9 +1,10 @@
 """Limits that several workers share, in Redis: one script a call, by the clock of Redis."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -13,8 +14,10 @@ from seatrial.server.access.keys import random_id
 from seatrial.server.limits.bucket import Taken
 from seatrial.server.limits.ports import Ask, Granted, LimitsLost
 
-TIMEOUT_S = 0.1
+TIMEOUT_S = 0.2
 """How long an answer is waited for: a caller who could be counted here must not wait for a store that is away."""
+CONNECTIONS = 16
+"""How many a worker has at most: a burst of calls waits for these, which is quicker than to make more."""
 LEASE_S = 120
 """How long a call may go on before it no longer counts: its worker may have been killed."""
 PREFIX = "seatrial:limits:"
@@ -29,13 +32,13 @@ if most > 0 then
   redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
   if redis.call('ZCARD', KEYS[2]) >= most then return {1, 0, 0, 0} end
 end
-local wait, left, full = 0, 0, 0
+local left, full = 0, 0
 if limit > 0 then
-  local arrival = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now)
+  local arrival = math.min(math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now), now + window)
   local interval = window / limit
   local following = arrival + interval
-  wait = math.max(0, math.ceil(following - window - now))
-  if wait > 0 then return {0, wait, 0, math.ceil(arrival - now)} end
+  local wait = following - window - now
+  if wait > 1 then return {0, math.ceil(wait), 0, math.ceil(arrival - now)} end
   left = math.floor((window - (following - now)) / interval + 0.000001)
   full = math.ceil(following - now)
   redis.call('SET', KEYS[1], string.format('%.3f', following), 'PX', math.ceil(full / 1000) + 1)
@@ -59,29 +62,30 @@ return 0
 class RedisLimits:
     """Implements `limits.ports.SharedLimits`; lives as long as the worker. Used in one event loop.
 
-    `say` hears (event, detail) when Redis is lost or back.
+    `timeout` is how long an answer is waited for, with whatever must be done first, such as to connect; `say` hears
+    (event, detail) when Redis is lost or back.
     """
 
-    def __init__(self, url: str, say: Callable[[str, str], None] = lambda _, __: None) -> None:
-        self._redis: Redis = Redis.from_url(
-            url,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=Retry(NoBackoff(), 1, (RedisConnectionError,)),  # one that was kept may have ended meanwhile
-            decode_responses=False,
-        )
-        self._take = self._redis.register_script(_TAKE)
-        self._give_back = self._redis.register_script(_GIVE_BACK)
+    def __init__(
+        self, url: str, timeout: float = TIMEOUT_S, say: Callable[[str, str], None] = lambda _, __: None
+    ) -> None:
+        self._timeout = timeout
         self._say = say
         self._lost = False
+        once_more = Retry(
+            NoBackoff(), 1, (RedisConnectionError,)
+        )  # a connection that was kept may have ended meanwhile
+        pool = BlockingConnectionPool.from_url(url, max_connections=CONNECTIONS, retry=once_more)
+        self._redis: Redis = Redis.from_pool(pool)
+        self._take = self._redis.register_script(_TAKE)
+        self._give_back = self._redis.register_script(_GIVE_BACK)
 
     async def take(self, ask: Ask) -> Granted:
         """See `SharedLimits.take`."""
         lease = random_id(LEASE_CHARACTERS) if ask.concurrency else ""
         limit, window = (ask.rate.limit, ask.rate.window) if ask.rate else (0, 0)
-        full, wait, left, until = await self._answer(
-            self._take(keys=_keys(ask), args=[limit, window, ask.concurrency or 0, lease, LEASE_S])
-        )
+        call = self._take(keys=_keys(ask), args=[limit, window, ask.concurrency or 0, lease, LEASE_S])
+        full, wait, left, until = await self._answer(call)
         if full:
             return Granted(full=True)
         taken = Taken(ask.rate, left, wait / 1e6, until / 1e6) if ask.rate else None
@@ -100,9 +104,10 @@ class RedisLimits:
         """See `SharedLimits.close`."""
         await self._redis.aclose()
 
-    async def _answer(self, asked: Awaitable[Any]) -> Any:  # noqa: ANN401 - whatever a command answers
+    async def _answer(self, call: Awaitable[Any]) -> Any:  # noqa: ANN401 - Redis's own
         try:
-            answer = await asked
+            async with asyncio.timeout(self._timeout):
+                answer = await call
         except (RedisError, OSError) as error:
             if not self._lost:
                 self._lost = True

@@ -264,7 +264,7 @@ def test_a_store_that_is_away_is_asked_by_one_call_a_second() -> None:
     async def main() -> None:
         first = asyncio.create_task(bench.limiter.admit(USER, "", near=False, say=[]))
         await asyncio.sleep(0)
-        await bench.limiter.admit(USER, "", near=False, say=[])
+        await asyncio.wait_for(bench.limiter.admit(USER, "", near=False, say=[]), 5)
         assert (bench.store.asked, first.done()) == (asked + 1, False)
         answer.set()
         await first

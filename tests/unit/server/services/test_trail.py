@@ -1,5 +1,7 @@
 """Deeds that wait for the audit."""
 
+import threading
+
 import pytest
 from tests.fakes.access import MemoryAccess
 
@@ -89,6 +91,30 @@ def test_what_comes_while_a_full_queue_is_written_takes_nothing_with_it() -> Non
     trail.flush()
 
     assert written(audit) == [f"key:{number}" for number in range(MOST + 1)]
+
+
+def test_two_who_flush_at_once_write_each_deed_once() -> None:
+    """The second waits for the first: a stop does not wait for whoever follows the database."""
+    begun, go = threading.Event(), threading.Event()
+
+    class HeldAudit(MemoryAccess):
+        def note(self, *deeds: Deed) -> None:
+            begun.set()
+            go.wait(10)
+            super().note(*deeds)
+
+    audit = HeldAudit()
+    trail = Trail(audit, lambda _: None)
+    trail.note(deed(0))
+    threads = [threading.Thread(target=trail.flush) for _ in range(2)]
+    threads[0].start()
+    assert begun.wait(10)
+    threads[1].start()
+    go.set()
+    for thread in threads:
+        thread.join()
+
+    assert written(audit) == ["key:0"]
 
 
 def test_a_flood_is_written_together() -> None:
