@@ -157,5 +157,5 @@ def test_a_place_that_is_no_redis_is_exit_3(tmp_path: Path, url: str) -> None:
     )
 
     assert (done.returncode, done.stdout) == (3, "")
-    assert done.stderr.startswith("seatrial: SEATRIAL_REDIS_URL: expected redis://host:6379/0, ")
+    assert done.stderr.startswith("seatrial: SEATRIAL_REDIS_URL: expected redis://host:6379/0, rediss://... or unix:///path")
     assert "pass-1234" not in done.stderr

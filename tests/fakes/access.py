@@ -197,7 +197,7 @@ class MemoryAccess:
         """See `Signing.add_signing_key`."""
         with self._lock:
             self._signing = [
-                (replace(old, retires=retire_others) if old.retires is None else old, text)
+                (replace(old, retires=min(old.retires or retire_others, retire_others)), text)
                 for old, text in self._signing
             ]
             self._signing.append((key, sealed))

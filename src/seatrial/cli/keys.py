@@ -107,7 +107,11 @@ def rotate(
 
 
 @keys.command("rotate-signing")
-def rotate_signing(data_dir: DataDir = None, database_url: Database = None) -> None:
+def rotate_signing(
+    at_once: Annotated[bool, typer.Option("--at-once", help="The old key has leaked: end all that it signed.")] = False,  # noqa: FBT002 - typer's flag
+    data_dir: DataDir = None,
+    database_url: Database = None,
+) -> None:
     """Sign access tokens with a new key; those that the old one has signed stay good until they end."""
     from seatrial.cli.access import local_access
     from seatrial.cli.local import operator
@@ -120,7 +124,7 @@ def rotate_signing(data_dir: DataDir = None, database_url: Database = None) -> N
             told = f"there is no {SECRET_KEY} in {settings.data_dir}, and SEATRIAL_SECRET_KEY is not set"
             stop(f"Servers could not open a key that is sealed here: {told}.", UNAVAILABLE)
         secret = secret_key(settings.data_dir, settings.secret_key)
-        kid = services.rotate_signing(registry.keys, secret, clock.wall(), operator())
+        kid = services.rotate_signing(registry.keys, secret, clock.wall(), operator(), at_once=at_once)
     typer.echo(f"{kid} signs from now on.")
 
 

@@ -81,6 +81,17 @@ def enable(email: Email, data_dir: DataDir = None, database_url: Database = None
     typer.echo(f"{account.email} may log in again.")
 
 
+@users.command("set-password")
+def set_password(email: Email, data_dir: DataDir = None, database_url: Database = None) -> None:
+    """Another password for somebody who has forgotten theirs, asked for as `create` does; all their sessions end."""
+    from seatrial.cli.access import account_service, local_access
+    from seatrial.cli.local import operator
+
+    with local_access(data_dir, database_url) as (_, registry):
+        account = account_service(registry).reset_password(email, _password(), operator())
+    typer.echo(f"{account.email} has another password.")
+
+
 def _change(
     email: str, data_dir: DataDir, database_url: Database, *, role: "Role | None" = None, disabled: bool | None = None
 ) -> "Account":

@@ -121,8 +121,10 @@ class Access:
             with suppress(StorageUnavailable):
                 await asyncio.to_thread(self._known.refresh)
 
-    def _note_exceeded(self, name: str) -> None:
-        self.trail.note(Deed("rate_limit_exceeded", name, outcome="failure"))
+    def _note_exceeded(self, name: str, request_id: str) -> None:
+        kind, _, network = name.partition(":")
+        address = network if kind == "address" else ""
+        self.trail.note(Deed("rate_limit_exceeded", name, "", Origin(address, request_id), "failure"))
 
     def _soon(self, call: Coroutine[Any, Any, None]) -> None:
         """Tell the shared store something that nobody waits for; its leases end by themselves."""

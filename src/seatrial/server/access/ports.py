@@ -114,7 +114,7 @@ class Signing(Protocol):
         """The newest key that was made before a moment; the first where all are younger; none where there is none."""
 
     def add_signing_key(self, key: SigningKey, sealed: str, retire_others: float, deed: Deed) -> None:
-        """Keep a key that signs from now on; the others verify until `retire_others`."""
+        """Keep a key that signs from now on; the others verify until `retire_others` at most."""
 
     def add_first(self, key: SigningKey, sealed: str) -> None:
         """Keep a key, if there is none yet."""

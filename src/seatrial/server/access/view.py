@@ -28,7 +28,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key of a program, known by its `digest`. Times are Unix time; without an account it is the operator's."""
+    """A key of a program, known by its `digest`. Times are Unix time; without an account it is the operator's.
+
+    `lifetime` is how long it was made for, in seconds: one that has been exchanged ends sooner.
+    """
 
     key_id: str
     name: str
@@ -41,6 +44,7 @@ class ApiKey:
     used: float | None = None
     rate: Rate | None = None
     concurrency: int | None = None
+    lifetime: float | None = None
 
 
 class AccessView:

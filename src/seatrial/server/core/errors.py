@@ -97,7 +97,7 @@ class AccountNeeded(Forbidden):
     """The caller may call, but is no person."""
 
     def __init__(self) -> None:
-        SeatrialError.__init__(self, "This is for people: send the access token of a login, not an API key.")
+        SeatrialError.__init__(self, "This is for people: send the access token of a login, and nothing else.")
         self.scope = "account"
 
 

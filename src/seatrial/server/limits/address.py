@@ -45,11 +45,11 @@ class Addresses:
             return peer or ""
         address = peer
         for hop in reversed(headers.get(b"x-forwarded-for", b"").split(b",")[-HOPS:]):
-            text = hop.strip().decode("latin-1")
-            if _parse(text) is None:
+            parsed = _parse(hop.strip().decode("latin-1"))
+            if parsed is None:
                 break
-            address = text
-            if not self.is_trusted(text):
+            address = str(parsed)
+            if not self.is_trusted(address):
                 break
         return address
 

@@ -14,12 +14,11 @@ from seatrial.server.access.principal import Principal, Role
 from seatrial.server.access.tokens import LIFETIME, Signer, open_signer
 from seatrial.server.access.view import Account
 from seatrial.server.core.clock import Wall
-from seatrial.server.core.errors import InvalidInput, StorageUnavailable, Unauthenticated
+from seatrial.server.core.errors import InvalidInput, StorageUnavailable, Unauthenticated, UnknownAccount
+from seatrial.server.services.keys import SETTLE_SECONDS
 
 SESSION_SECONDS = 30 * 86400.0
 """How long after a login its refresh tokens are good, however often they are exchanged."""
-SETTLE_SECONDS = 2.0
-"""How old a signing key is before it signs: until then not every worker knows it."""
 REFRESH_PREFIX = "sr_"
 SESSION_CHARACTERS, SECRET_CHARACTERS = 22, 27
 NO_LOGIN = "The e-mail address or the password is not right."
@@ -112,12 +111,12 @@ class AccountService:
         session_id = _session_of(token)
         if session_id is None:
             raise Unauthenticated("This is no refresh token.")
-        following = _new_token(session_id)
+        signer, following = self._newest_signer(), _new_token(session_id)
         reuse = Deed("authn_token_reuse", "unknown", f"session {session_id}", origin, "failure")
         account = self._accounts.rotate(session_id, keys.digest(token), keys.digest(following), self._clock(), reuse)
         if account is None:
             raise Unauthenticated("The refresh token is not valid, or not any more. Log in again.")
-        return Tokens(self._sign(account), following)
+        return Tokens(signer.sign(account.account_id, account.epoch, self._clock()), following)
 
     def logout(self, token: str, origin: Origin) -> None:
         """End the session of a refresh token; one that was exchanged already, or is none, changes nothing."""
@@ -138,6 +137,7 @@ class AccountService:
         if not self._passwords.matches(kept, old) or account is None or kept is None:
             raise self._failed(address, origin, NOT_OLD)
         _require_good(new, address, "/new_password")
+        self._newest_signer()
         deed = Deed("authn_password_change", caller.name, address, origin)
         changed = self._accounts.set_password(account.account_id, kept, self._passwords.hash(new), deed)
         if changed is None:
@@ -145,29 +145,48 @@ class AccountService:
         self._refresh()
         return self._open(changed, network, origin)
 
+    def reset_password(self, email: str, new: str, who: str) -> Account:
+        """Another password for somebody who has forgotten theirs, by whoever may; all their sessions end.
+
+        Raises:
+            UnknownAccount: nobody has this address.
+            InvalidInput: of a password that may not be.
+        """
+        address = normal(email)
+        account, kept = self._accounts.find(address) or (None, "")
+        if account is None:
+            raise UnknownAccount(f"There is no account of {address!r}.")
+        _require_good(new, address, "/password")
+        deed = Deed("authn_password_change", who, address)
+        changed = self._accounts.set_password(account.account_id, kept, self._passwords.hash(new), deed)
+        return changed or account
+
     def _keep(self, account: Account, password: str, who: str, origin: Origin) -> bool:
         deed = Deed("account_created", who, f"{account.email} ({account.role})", origin)
         return self._accounts.create(account, self._passwords.hash(password), deed)
 
     def _open(self, account: Account, network: str, origin: Origin) -> Tokens:
         """Begin a session, unless the account was changed since it was read: then the password may be an old one."""
-        session_id, now = keys.random_id(SESSION_CHARACTERS), self._clock()
+        signer, session_id, now = self._newest_signer(), keys.random_id(SESSION_CHARACTERS), self._clock()
         token = _new_token(session_id)
         session = Session(session_id, account.account_id, account.epoch, keys.digest(token), now, now + SESSION_SECONDS)
         deed = Deed("authn_login_success", account.principal.name, f"session {session_id}", origin)
         if not self._accounts.open_session(session, network, deed):
             raise self._failed(account.email, origin, NO_LOGIN)
-        return Tokens(self._sign(account), token)
+        return Tokens(signer.sign(account.account_id, account.epoch, now), token)
 
-    def _sign(self, account: Account) -> str:
-        now, signer = self._clock(), self._signer
-        newest = self._signing.newest(now - SETTLE_SECONDS)
+    def _newest_signer(self) -> Signer:
+        """Who signs now: asked for before anything is changed, since without one nothing may be."""
+        newest = self._signing.newest(self._clock() - SETTLE_SECONDS)
         if newest is None:
             raise StorageUnavailable("There is no key to sign tokens with: the next start makes one.")
-        key, sealed = newest
+        (key, sealed), signer = newest, self._signer
         if signer is None or signer.kid != key.kid:
-            self._signer = signer = open_signer(key.kid, sealed, self._secret)
-        return signer.sign(account.account_id, account.epoch, now)
+            try:
+                self._signer = signer = open_signer(key.kid, sealed, self._secret)
+            except ValueError as error:
+                raise StorageUnavailable(f"Tokens cannot be signed: {error}.") from error
+        return signer
 
     def _failed(self, address: str, origin: Origin, why: str) -> Unauthenticated:
         self._accounts.note(Deed("authn_login_fail", "unknown", address, origin, "failure"))

@@ -20,6 +20,8 @@ KEY_ID_CHARACTERS = 8
 KEY_NAME = r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}"
 OVERLAP_SECONDS = 86400.0
 """How long a key that was exchanged is still good, if nobody says otherwise."""
+SETTLE_SECONDS = 2.0
+"""How old a signing key is before it signs: until then not every worker knows it."""
 SIGNING_OVERLAP_SECONDS = LIFETIME + 60.0
 """How long a signing key verifies after another has taken its place: as long as what it has signed is good."""
 
@@ -84,7 +86,7 @@ class KeyService:
     def rotate(self, key_id: str, overlap: float, caller: Principal, origin: Origin) -> tuple[str, ApiKey]:
         """A new key like an old one, which stays good for `overlap` seconds; raises `UnknownKey`, also if it ended."""
         old, now = self._own(key_id, caller), self._clock()
-        expires = None if old.expires is None else now + (old.expires - old.created)
+        expires = None if old.lifetime is None else now + old.lifetime
         wish = Wish(old.name, old.scopes, expires, old.rate, old.concurrency)
         secret, key = self._new(wish, old.account_id, now)
         deed = Deed("key_rotated", caller.name, f"{old.key_id} -> {key.key_id} ({key.name})", origin)
@@ -106,6 +108,7 @@ class KeyService:
         return secret, ApiKey(
             key_id, wish.name, owner, keys.digest(secret), wish.scopes, now, wish.expires,
             rate=wish.rate, concurrency=wish.concurrency,
+            lifetime=None if wish.expires is None else wish.expires - now,
         )  # fmt: skip
 
 
@@ -142,9 +145,12 @@ def prepare_signing(signing: Signing, secret: bytes, now: float) -> None:
         open_signer(key.kid, sealed, secret)
 
 
-def rotate_signing(signing: Signing, secret: bytes, now: float, who: str) -> str:
-    """Make another key to sign with, whose id is returned; the others verify what they have signed until it ends."""
-    key, sealed = new_signing_key(secret, now)
-    deed = Deed("signing_key_rotated", who, key.kid)
-    signing.add_signing_key(key, sealed, now + SIGNING_OVERLAP_SECONDS, deed)
+def rotate_signing(signing: Signing, secret: bytes, now: float, who: str, *, at_once: bool = False) -> str:
+    """Make another key to sign with, whose id is returned.
+
+    The others verify what they have signed until it ends; `at_once`, since one has leaked, nothing any more.
+    """
+    key, sealed = new_signing_key(secret, now - SETTLE_SECONDS if at_once else now)
+    deed = Deed("signing_key_rotated", who, f"{key.kid}{' at once' if at_once else ''}")
+    signing.add_signing_key(key, sealed, now if at_once else now + SIGNING_OVERLAP_SECONDS, deed)
     return key.kid

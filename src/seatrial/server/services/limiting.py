@@ -68,7 +68,7 @@ class Limiter:
         clock: measures.
         shared: counts over all workers; without it this one enforces its part of each limit.
         later: does something soon, such as telling the shared store.
-        exceeded: hears of a caller who exceeds their limit, once a minute.
+        exceeded: hears of a caller who exceeds their limit, and of the id of the request, once a minute.
         lost: hears, of each call that the shared store could not be asked about, what was done.
     """
 
@@ -78,7 +78,7 @@ class Limiter:
         clock: Monotonic,
         shared: SharedLimits | None,
         later: Callable[[Coroutine[Any, Any, None]], None],
-        exceeded: Callable[[str], None],
+        exceeded: Callable[[str, str], None],
         lost: Callable[[str], None],
     ) -> None:
         self._policy = policy
@@ -105,10 +105,10 @@ class Limiter:
         if granted.taken:
             say.extend(_headers(granted.taken))
         if granted.full:
-            self._tell(ask.name)
+            self._tell(ask.name, say)
             raise LimitExceeded(f"More than {ask.concurrency} calls at once are not allowed to this key.", 1)
         if granted.taken and granted.taken.wait:
-            self._tell(ask.name)
+            self._tell(ask.name, say)
             raise LimitExceeded(f"More than {granted.taken.rate} calls are not allowed.", granted.taken.wait)
         return admission
 
@@ -176,14 +176,15 @@ class Limiter:
             admission.end()
         return Granted(taken), admission
 
-    def _tell(self, name: str) -> None:
+    def _tell(self, name: str, said: RawHeaders) -> None:
         now = self._clock()
         if now - self._told.get(name, -math.inf) < TOLD_SECONDS:
             return
         if len(self._told) >= MOST_TOLD:
             self._told.clear()
         self._told[name] = now
-        self._exceeded(name)
+        request_id = next((value for header, value in said if header == b"x-request-id"), b"")
+        self._exceeded(name, request_id.decode("ascii"))
 
 
 def _headers(taken: Taken) -> RawHeaders:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, make_url, text
 
+from seatrial.server.access.audit import AuditEntry
 from seatrial.server.core.chain import Head, faults
 from seatrial.server.core.errors import StorageUnavailable
 from seatrial.server.registry.ledger import Entry, misplaced
@@ -189,6 +190,7 @@ def _registry(engine: Engine, store: ContentStore) -> Iterator[Finding]:
     entries, head, stages = registry.whole()
     versions = registry.versions()
     yield from ledger_findings(stages, entries, head)
+    yield from audit_findings(*registry.audit.entries())
     yield from unserved(versions)
     uses = uses_of(versions, entries, engine)
     yield from file_findings(uses, store)
@@ -202,6 +204,15 @@ def ledger_findings(stages: Mapping[str, Stage], entries: Sequence[Entry], head:
     yield from (Finding("ledger", Level.FAULT, f"{fault}.", remedy) for fault in wrong[:LISTED])
     if not wrong:
         yield Finding("ledger", Level.OK, f"{len(entries)} entries, whole: nothing was edited or dropped.")
+
+
+def audit_findings(entries: Sequence[AuditEntry], head: Head) -> Iterator[Finding]:
+    """Whether the audit is whole."""
+    wrong = list(faults(entries, head, "audit"))
+    remedy = "Find out who changed it; `seatrial audit --verify` shows all of it. " + BACKUP
+    yield from (Finding("audit", Level.FAULT, f"{fault}.", remedy) for fault in wrong[:LISTED])
+    if not wrong:
+        yield Finding("audit", Level.OK, f"{len(entries)} entries, whole: nothing was edited or dropped.")
 
 
 def unserved(versions: Sequence[ModelVersion]) -> Iterator[Finding]:

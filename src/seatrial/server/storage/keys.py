@@ -108,7 +108,8 @@ class SqlKeys:
         """See `Signing.add_signing_key`."""
         with writing(self._engine) as connection:
             changed(connection)
-            others = update(signing_keys).where(signing_keys.c.retires.is_(None))
+            retires = signing_keys.c.retires
+            others = update(signing_keys).where(retires.is_(None) | (retires > retire_others))
             connection.execute(others.values(retires=retire_others))
             connection.execute(insert(signing_keys).values(_signing_row(key, sealed)))
             audit.keep(connection, deed)
@@ -131,6 +132,7 @@ def _key_of(row: Row[Any]) -> ApiKey:
         scopes=frozenset(row.scopes.split(",") if row.scopes else ()),
         created=row.created,
         expires=row.expires,
+        lifetime=row.lifetime,
         revoked=row.revoked,
         used=row.used,
         rate=parse_rate(row.rate) if row.rate else None,
@@ -147,6 +149,7 @@ def _key_row(key: ApiKey) -> dict[str, Any]:
         "scopes": ",".join(sorted(key.scopes)),
         "created": key.created,
         "expires": key.expires,
+        "lifetime": key.lifetime,
         "rate": str(key.rate) if key.rate else None,
         "concurrency": key.concurrency,
     }

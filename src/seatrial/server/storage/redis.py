@@ -20,6 +20,8 @@ CONNECTIONS = 16
 """How many a worker has at most: a burst of calls waits for these, which is quicker than to make more."""
 LEASE_S = 120
 """How long a call may go on before it no longer counts: its worker may have been killed."""
+MOST_DOUBTED = 100
+"""How many leases of a caller are remembered that Redis may have given without our hearing of it."""
 PREFIX = "seatrial:limits:"
 LEASE_CHARACTERS = 16
 
@@ -29,6 +31,7 @@ local now = time[1] * 1000000 + time[2]
 local limit, window = tonumber(ARGV[1]), tonumber(ARGV[2]) * 1000000
 local most, lease, kept = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 if most > 0 then
+  for i = 6, #ARGV do redis.call('ZREM', KEYS[2], ARGV[i]) end
   redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
   if redis.call('ZCARD', KEYS[2]) >= most then return {1, 0, 0, 0} end
 end
@@ -62,30 +65,35 @@ return 0
 class RedisLimits:
     """Implements `limits.ports.SharedLimits`; lives as long as the worker. Used in one event loop.
 
-    `timeout` is how long an answer is waited for, with whatever must be done first, such as to connect; `say` hears
+    `timeout` is how long an answer is waited for, with whatever must be done first, such as to connect. `say` hears
     (event, detail) when Redis is lost or back.
     """
 
     def __init__(
-        self, url: str, timeout: float = TIMEOUT_S, say: Callable[[str, str], None] = lambda _, __: None
+        self, url: str, say: Callable[[str, str], None] = lambda _, __: None, timeout: float = TIMEOUT_S
     ) -> None:
         self._timeout = timeout
-        self._say = say
-        self._lost = False
-        once_more = Retry(
-            NoBackoff(), 1, (RedisConnectionError,)
-        )  # a connection that was kept may have ended meanwhile
+        self._doubted: dict[str, list[str]] = {}
+        once_more = Retry(NoBackoff(), 1, (RedisConnectionError,))  # a connection that was kept may have ended
         pool = BlockingConnectionPool.from_url(url, max_connections=CONNECTIONS, retry=once_more)
         self._redis: Redis = Redis.from_pool(pool)
         self._take = self._redis.register_script(_TAKE)
         self._give_back = self._redis.register_script(_GIVE_BACK)
+        self._say = say
+        self._lost = False
 
     async def take(self, ask: Ask) -> Granted:
         """See `SharedLimits.take`."""
         lease = random_id(LEASE_CHARACTERS) if ask.concurrency else ""
         limit, window = (ask.rate.limit, ask.rate.window) if ask.rate else (0, 0)
-        call = self._take(keys=_keys(ask), args=[limit, window, ask.concurrency or 0, lease, LEASE_S])
-        full, wait, left, until = await self._answer(call)
+        doubted = self._doubted.pop(ask.name, []) if lease else []
+        call = self._take(keys=_keys(ask), args=[limit, window, ask.concurrency or 0, lease, LEASE_S, *doubted])
+        try:
+            full, wait, left, until = await self._answer(call)
+        except BaseException:  # the caller may have hung up
+            if lease:
+                self._doubted[ask.name] = [*self._doubted.get(ask.name, []), *doubted, lease][-MOST_DOUBTED:]
+            raise
         if full:
             return Granted(full=True)
         taken = Taken(ask.rate, left, wait / 1e6, until / 1e6) if ask.rate else None

@@ -147,6 +147,7 @@ api_keys = Table(
     Column("scopes", Text, nullable=False),
     Column("created", Float(53), nullable=False),
     Column("expires", Float(53)),
+    Column("lifetime", Float(53)),
     Column("revoked", Float(53)),
     Column("used", Float(53)),
     Column("rate", String(32)),

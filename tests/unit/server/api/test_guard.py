@@ -27,7 +27,7 @@ HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "models.example"})
 def a_guard(hosts: frozenset[str] | None = HOSTS) -> Guard:
     known = AccessMirror(MemoryAccess(), lambda: 0.0)
     authenticator = Authenticator(TOKEN.decode(), known, lambda: 0.0, None, listener_is_loopback=True)
-    limiter = Limiter(Policy(None, None, None), lambda: 0.0, None, nothing, nothing, nothing)
+    limiter = Limiter(Policy(None, None, None), lambda: 0.0, None, nothing, lambda *_: None, nothing)
     return Guard(authenticator, limiter, Addresses(), hosts, 1000, 30.0, nobody_new)
 
 

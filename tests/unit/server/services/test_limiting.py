@@ -30,7 +30,12 @@ class Bench:
         self.lost: list[str] = []
         self._later: list[Coroutine[Any, Any, None]] = []
         store = self.store if shared else None
-        self.limiter = Limiter(policy, self.clock, store, self._later.append, self.exceeded.append, self.lost.append)
+        self.limiter = Limiter(policy, self.clock, store, self._later.append, self.note, self.lost.append)
+
+    def note(self, name: str, request_id: str) -> None:
+        """Somebody exceeds their limit; no request here has an id."""
+        assert request_id == ""
+        self.exceeded.append(name)
 
     def admit(self, caller: Principal, network: str = "", *, near: bool = False) -> tuple[Admission, RawHeaders]:
         """One call, and what is said of it."""

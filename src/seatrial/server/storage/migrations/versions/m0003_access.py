@@ -59,6 +59,7 @@ def _keys() -> None:
         sa.Column("scopes", sa.Text, nullable=False),
         sa.Column("created", sa.Float(53), nullable=False),
         sa.Column("expires", sa.Float(53)),
+        sa.Column("lifetime", sa.Float(53)),
         sa.Column("revoked", sa.Float(53)),
         sa.Column("used", sa.Float(53)),
         sa.Column("rate", sa.String(32)),
