@@ -49,7 +49,7 @@ class Access:
         self._known = AccessMirror(database.keys, clock.wall)
         registration = settings.registration == "open" if settings.registration else None
         url = settings.redis_url
-        self._shared = RedisLimits(url.get_secret_value(), partial(_log_limits, log)) if url else None
+        self._shared = RedisLimits(url.get_secret_value(), say=partial(_log_limits, log)) if url else None
         self._tasks: set[asyncio.Task[None]] = set()
         near = settings.anonymous_rate_limit if "anonymous_rate_limit" in settings.model_fields_set else None
         policy = Policy(settings.rate_limit, settings.anonymous_rate_limit, near, settings.workers)

@@ -20,7 +20,6 @@ from seatrial.server.limits.rate import Rate, parse_rate
 
 CONFIG_FILE = Path("seatrial.toml")
 SECRET_BYTES, SECRET_SIGNS = 32, 8
-REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
 
 
 def _split(value: object) -> object:
@@ -55,24 +54,23 @@ def _long_enough(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def _redis_url(secret: SecretStr) -> SecretStr:
-    """Where a Redis is. What is wrong is told without the URL, which may hold a password."""
-    wrong = ValueError("expected redis://host:6379/0, rediss://host:6379/0 or unix:///path")
+def _store(url: SecretStr) -> SecretStr:
+    """The address of a store that limits are kept in."""
+    wrong = ValueError("expected redis://host:6379/0, rediss://... or unix:///path")
     try:
-        parts = urlsplit(secret.get_secret_value())
-        place = parts.path if parts.scheme == "unix" else parts.hostname
-        _ = parts.port
-    except ValueError:
+        parts = urlsplit(url.get_secret_value())
+        place, _ = parts.path if parts.scheme == "unix" else parts.hostname, parts.port
+    except ValueError:  # which may repeat a password
         raise wrong from None
-    if parts.scheme not in REDIS_SCHEMES or not place:
+    if parts.scheme not in {"redis", "rediss", "unix"} or not place:
         raise wrong
-    return secret
+    return url
 
 
+StoreUrl = Annotated[SecretStr, AfterValidator(_store)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
 MaybeRate = Annotated[Rate | None, NoDecode, BeforeValidator(_rate)]
 Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
-RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 Directory = Annotated[Path, AfterValidator(_absolute)]
 
 
@@ -90,7 +88,7 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         default=None, description="postgresql://... for several machines. Default: SQLite in the data directory."
     )
-    redis_url: RedisUrl | None = Field(
+    redis_url: StoreUrl | None = Field(
         default=None,
         description="redis://... for limits that several workers share. Default: each enforces its part of them.",
     )
