@@ -150,7 +150,7 @@ def test_an_api_key_makes_and_ends_no_key(team: Team) -> None:
     for arguments in (("list",), ("create", "--name", "x", "--scopes", "predict"), ("rotate", key_id)):
         code, printed, text = team.keys(*arguments, token=key)
         assert (code, printed, key in text) == (3, "", False)
-        assert text == "seatrial: This is for people: send the access token of a login, not an API key.\n"
+        assert text == "seatrial: This is for people: send the access token of a login, and nothing else.\n"
     nobody = run("keys", "list", "--server", team.server.url)
 
     assert (nobody[0], nobody[1], "This needs credentials" in nobody[2]) == (3, "", True)
