@@ -248,6 +248,7 @@ def test_what_is_no_address_is_told(client: TestClient, email: object, received:
         (gzip.compress(b"{}"), {"Content-Encoding": "gzip"}, 415, "unsupported-media-type"),
         (b'{"email":"' + b"x" * 70_000 + b'"}', {}, 413, "body-too-large"),
     ],
+    ids=["half", "a list", "text", "compressed", "long"],
 )
 @pytest.mark.parametrize("path", ["/auth/login", "/auth/register", "/auth/refresh", "/auth/logout"])
 def test_what_cannot_be_read_is_told(
