@@ -50,7 +50,7 @@ def remaining(line: Line, key: str) -> int:
 def test_two_workers_with_redis_let_through_what_one_would(start_server: StartServer) -> None:
     """Of ten times as many predictions as are allowed, exactly those that are, for key after key."""
     with redis_server() as redis:
-        server = start_server("--workers", "2", workers=2, SEATRIAL_REDIS_URL=redis.url)
+        server = start_server("--workers", "2", workers=2, SEATRIAL_REDIS_URL=redis.tcp_url)
         with one_line(server) as line:
             line.ask("POST", "/auth/register", CREDENTIALS)
             keys = [hourly_key(line) for _ in range(3)]
@@ -66,7 +66,7 @@ def test_two_workers_with_redis_let_through_what_one_would(start_server: StartSe
 def test_two_workers_with_redis_let_as_many_go_on_at_once_as_one_would(start_server: StartServer) -> None:
     """Of a key that may have two predictions going on, one at each worker, a third waits until one has ended."""
     with redis_server() as redis:
-        server = start_server("--workers", "2", workers=2, SEATRIAL_REDIS_URL=redis.url)
+        server = start_server("--workers", "2", workers=2, SEATRIAL_REDIS_URL=redis.tcp_url)
         with both_lines(server) as (one, other), one_line(server) as third:
             third.ask("POST", "/auth/register", CREDENTIALS)
             key, _ = third.make_key(third.log_in()["access_token"], concurrency_limit=2)
@@ -83,7 +83,7 @@ def test_two_workers_with_redis_let_as_many_go_on_at_once_as_one_would(start_ser
 def test_predictions_go_on_without_redis_and_logins_wait(start_server: StartServer) -> None:
     """Each worker enforces its part, nobody tries passwords, both are counted; with Redis back all is as before."""
     with redis_server() as redis:
-        server = start_server("--workers", "2", workers=2, SEATRIAL_REDIS_URL=redis.url)
+        server = start_server("--workers", "2", workers=2, SEATRIAL_REDIS_URL=redis.tcp_url)
         with both_lines(server) as lines:
             one, _ = lines
             one.ask("POST", "/auth/register", CREDENTIALS)
@@ -112,15 +112,14 @@ def test_predictions_go_on_without_redis_and_logins_wait(start_server: StartServ
 def test_redis_that_hangs_is_like_none(start_server: StartServer) -> None:
     """Calls are counted here, from none on; when it goes on, it knows what it knew before."""
     with redis_server() as redis:
-        server = start_server(SEATRIAL_REDIS_URL=redis.url)
+        server = start_server(SEATRIAL_REDIS_URL=redis.tcp_url)
         with one_line(server) as line:
             line.ask("POST", "/auth/register", CREDENTIALS)
             key, other = hourly_key(line), line.make_key(line.log_in()["access_token"])[0]
             assert [remaining(line, key) for _ in range(3)] == [N - 1, N - 2, N - 3]
-            redis.stop()
-            assert [remaining(line, key) for _ in range(3)] == [N - 1, N - 2, N - 3]
-            assert line.ask("POST", "/auth/login", CREDENTIALS).status_code == 503
-            redis.go_on()
+            with redis.frozen():
+                assert [remaining(line, key) for _ in range(3)] == [N - 1, N - 2, N - 3]
+                assert line.ask("POST", "/auth/login", CREDENTIALS).status_code == 503
             until(lambda: line.predict(other).status_code == 200 and bool(server.events("limits_back")), "it is back")
             assert remaining(line, key) < N - 3
             assert line.ask("POST", "/auth/login", CREDENTIALS).status_code == 200

