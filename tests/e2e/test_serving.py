@@ -192,7 +192,9 @@ def test_a_server_keeps_to_its_data_directory(start_server: StartServer, tmp_pat
     assert server.stop() == 0
     for folder in (tmp_path / "home", tmp_path / "tmp"):
         assert [str(path) for path in folder.rglob("*")] == []
-    assert {path.name for path in (tmp_path / "data").iterdir()} == {"admin.token", "artifacts", "seatrial.db"}
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {
+        "admin.token", "artifacts", "seatrial.db", "secret.key",
+    }  # fmt: skip
 
 
 def test_the_log_says_what_is_served(server: ServerProcess) -> None:

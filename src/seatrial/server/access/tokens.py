@@ -24,6 +24,8 @@ ALGORITHM, CURVE, TYPE = "ES256", "P-256", "at+jwt"
 ISSUER = AUDIENCE = "seatrial"
 LIFETIME = 900
 """Seconds that an access token is good for."""
+SKEW = 5
+"""Seconds by which a token is dated back: clocks of several machines differ."""
 MAX_BYTES = 2048
 """No token of ours is longer."""
 REMEMBERED = 4096
@@ -61,10 +63,10 @@ class Signer:
 
     def sign(self, account_id: str, epoch: int, now: float) -> str:
         """A token for somebody, good for `LIFETIME` seconds."""
-        issued = int(now)
+        issued = int(now) - SKEW
         claims = {
             "iss": ISSUER, "aud": AUDIENCE, "sub": account_id, "epoch": epoch, "jti": keys.random_id(16),
-            "iat": issued, "nbf": issued, "exp": issued + LIFETIME,
+            "iat": issued, "nbf": issued, "exp": int(now) + LIFETIME,
         }  # fmt: skip
         return jwt.encode(_header(self.kid), claims, self._key, algorithms=[ALGORITHM], default_type=None)
 

@@ -25,7 +25,7 @@ from seatrial.server.api.document import read_document
 from seatrial.server.api.guard import Guard, needs_caller, open_to_all
 from seatrial.server.api.openapi import body_of, problems
 from seatrial.server.core.clock import Monotonic
-from seatrial.server.core.errors import LimitExceeded, RegistrationClosed
+from seatrial.server.core.errors import Busy, LimitExceeded, RegistrationClosed, StorageUnavailable
 from seatrial.server.limits.rate import Rate
 from seatrial.server.services.accounts import AccountService, Tokens, normal
 from seatrial.server.services.bounded import BoundedExecutor
@@ -81,6 +81,16 @@ class Desk:
             raise
         return [undo, undo_more]
 
+    async def try_password(self, work: Callable[[], Result], counted: list[Callable[[], object]]) -> Result:
+        """What `work` returns. Only a wrong password stays counted: who knew it, or was sent away, has not guessed."""
+        try:
+            done = await self.run(work)
+        except (Busy, StorageUnavailable):
+            _undo(counted)
+            raise
+        _undo(counted)
+        return done
+
 
 def auth_routes(desk: Desk) -> APIRouter:
     """`/auth/*` but keys, and `/.well-known/jwks.json`."""
@@ -111,8 +121,7 @@ def auth_routes(desk: Desk) -> APIRouter:
         undo = await desk.admit_try(request, caller.name.removeprefix("user:"))
         where = guard.network(request), guard.origin(request)
         work = partial(desk.accounts.change_password, caller, wish.old_password, wish.new_password, *where)
-        tokens = await desk.run(work)
-        _undo(undo)
+        tokens = await desk.try_password(work, undo)
         return _told(tokens)
 
     @router.get(
@@ -172,8 +181,7 @@ def _sessions(router: APIRouter, desk: Desk) -> None:
         wish = await read_document(request, guard, CredentialsView, clock)
         undo = await desk.admit_try(request, wish.email)
         where = guard.network(request), guard.origin(request)
-        tokens = await desk.run(partial(desk.accounts.login, wish.email, wish.password, *where))
-        _undo(undo)
+        tokens = await desk.try_password(partial(desk.accounts.login, wish.email, wish.password, *where), undo)
         return _told(tokens)
 
     @router.post(
@@ -211,6 +219,6 @@ def _told(tokens: Tokens) -> dict[str, Any]:
 
 
 def _undo(counted: list[Callable[[], object]]) -> None:
-    """Who knew the password has not been guessing."""
+    """Take back that a try was counted."""
     for undo in counted:
         undo()
