@@ -120,11 +120,16 @@ class UnknownKey(SeatrialError):
     """No API key has this id, or it is another's."""
 
 
+def whole_seconds(seconds: float) -> int:
+    """The next whole number of seconds; what is left over from adding numbers is no time."""
+    return math.ceil(seconds - 1e-6)
+
+
 class LimitExceeded(SeatrialError):
     """The caller has used up what they may do; one call more is allowed in `seconds`."""
 
     def __init__(self, what: str, seconds: float) -> None:
-        self.seconds = max(1, math.ceil(seconds))
+        self.seconds = max(1, whole_seconds(seconds))
         super().__init__(f"{what} Try again in {self.seconds} s.")
 
 

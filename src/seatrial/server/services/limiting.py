@@ -8,7 +8,7 @@ from typing import Any
 
 from seatrial.server.access.principal import Principal
 from seatrial.server.core.clock import Monotonic
-from seatrial.server.core.errors import Busy, LimitExceeded
+from seatrial.server.core.errors import Busy, LimitExceeded, whole_seconds
 from seatrial.server.limits.bucket import Buckets, Slots, Taken
 from seatrial.server.limits.ports import Ask, Granted, LimitsLost, SharedLimits
 from seatrial.server.limits.rate import Rate
@@ -191,7 +191,7 @@ def _headers(taken: Taken) -> RawHeaders:
     """What the draft of the IETF for RateLimit fields calls a policy, and its state."""
     return [
         (b"ratelimit-policy", _policy_text(taken.rate)),
-        (b"ratelimit", b'"default";r=%d;t=%d' % (taken.left, math.ceil(taken.full))),
+        (b"ratelimit", b'"default";r=%d;t=%d' % (taken.left, whole_seconds(taken.full))),
     ]
 
 
