@@ -82,10 +82,10 @@ class Authenticator:
         return caller
 
     def _key(self, key: str) -> Principal:
-        if not keys.well_formed(key):
-            raise Unauthenticated("The API key is not whole: its checksum does not fit. Was it copied completely?")
         caller, why_not = self._known.view.of_key(keys.digest(key), self._clock())
         if caller is None:
+            if not keys.well_formed(key):  # asked last: it takes longer than to know a key
+                raise Unauthenticated("The API key is not whole: its checksum does not fit. Was it copied completely?")
             raise Unauthenticated(why_not, perhaps_new=True)
         self._known.note_used(caller.subject)
         return caller

@@ -5,7 +5,7 @@ to come back. Nothing is counted in windows of the clock, so nothing doubles whe
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from seatrial.server.core.clock import Monotonic
 from seatrial.server.limits.rate import Rate
@@ -16,8 +16,7 @@ NO_TIME = 1e-6
 """Seconds that nobody waits for: what is left of adding numbers, on a clock that has run for years."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """What became of one call, and what is left to the caller after it.
 
     `wait` is 0 for a call that is let through, else how many seconds until one would be; `full` how many until all
@@ -47,11 +46,11 @@ class Buckets:
     def __init__(self, clock: Monotonic, most: int = MOST_BUCKETS) -> None:
         self._clock = clock
         self._most = most
-        self._arrivals: OrderedDict[tuple[str, Rate], float] = OrderedDict()
+        self._arrivals: OrderedDict[tuple[str, int, int], float] = OrderedDict()
 
     def take(self, name: str, rate: Rate) -> Taken:
         """Let one call through, or not."""
-        bucket = name, rate
+        bucket = name, rate.limit, rate.window
         arrival, taken = take(self._arrivals.get(bucket, 0.0), rate, self._clock())
         self._arrivals[bucket] = arrival
         self._arrivals.move_to_end(bucket)
@@ -61,7 +60,7 @@ class Buckets:
 
     def give_back(self, name: str, rate: Rate) -> None:
         """Undo a call that was let through."""
-        bucket = name, rate
+        bucket = name, rate.limit, rate.window
         if bucket in self._arrivals:
             self._arrivals[bucket] -= rate.interval
 

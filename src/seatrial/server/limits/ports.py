@@ -1,7 +1,6 @@
 """Where counts are kept that several workers share."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from seatrial.server.limits.bucket import Taken
 from seatrial.server.limits.rate import Rate
@@ -11,8 +10,7 @@ class LimitsLost(Exception):
     """The store of the counts cannot be asked now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """One call of a caller: `name` is whose, `rate` and `concurrency` what they may do; none of it is no limit."""
 
     name: str
@@ -20,8 +18,7 @@ class Ask:
     concurrency: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(NamedTuple):
     """What became of it: `taken` of its rate, `lease` to give back in the end; neither where it is `full`."""
 
     taken: Taken | None = None

@@ -23,7 +23,7 @@ class Rate:
 
     def shared_by(self, workers: int) -> "Rate":
         """The share of one of so many workers, who know nothing of each other; at least one call."""
-        return Rate(max(1, self.limit // workers), self.window)
+        return self if workers == 1 else Rate(max(1, self.limit // workers), self.window)
 
     def __str__(self) -> str:
         unit = next((name for name, seconds in UNITS.items() if seconds == self.window), f"{self.window}s")

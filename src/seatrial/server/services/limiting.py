@@ -190,11 +190,11 @@ class Limiter:
 def _headers(taken: Taken) -> RawHeaders:
     """What the draft of the IETF for RateLimit fields calls a policy, and its state."""
     return [
-        (b"ratelimit-policy", _policy_text(taken.rate)),
+        (b"ratelimit-policy", _policy_text(taken.rate.limit, taken.rate.window)),
         (b"ratelimit", b'"default";r=%d;t=%d' % (taken.left, whole_seconds(taken.full))),
     ]
 
 
 @lru_cache(maxsize=256)
-def _policy_text(rate: Rate) -> bytes:
-    return b'"default";q=%d;w=%d' % (rate.limit, rate.window)
+def _policy_text(limit: int, window: int) -> bytes:
+    return b'"default";q=%d;w=%d' % (limit, window)
