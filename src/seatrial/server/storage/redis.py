@@ -4,12 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
-
 from seatrial.server.access.keys import random_id
 from seatrial.server.limits.bucket import Taken
 from seatrial.server.limits.ports import Ask, Granted, LimitsLost
@@ -72,6 +66,14 @@ class RedisLimits:
     def __init__(
         self, url: str, say: Callable[[str, str], None] = lambda _, __: None, timeout: float = TIMEOUT_S
     ) -> None:
+        # Loaded only now: whoever has no Redis does not pay for it at each start.
+        from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415
+        from redis.asyncio.retry import Retry  # noqa: PLC0415
+        from redis.backoff import NoBackoff  # noqa: PLC0415
+        from redis.exceptions import ConnectionError as RedisConnectionError  # noqa: PLC0415
+        from redis.exceptions import RedisError  # noqa: PLC0415
+
+        self._faults = (RedisError, OSError)
         self._timeout = timeout
         self._doubted: dict[str, list[str]] = {}
         once_more = Retry(NoBackoff(), 1, (RedisConnectionError,))  # a connection that was kept may have ended
@@ -116,7 +118,7 @@ class RedisLimits:
         try:
             async with asyncio.timeout(self._timeout):
                 answer = await call
-        except (RedisError, OSError) as error:
+        except self._faults as error:
             if not self._lost:
                 self._lost = True
                 self._say("limits_lost", type(error).__name__)
