@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from seatrial.cli.client import Body, Client, NotDone, read_key, read_server
 from seatrial.cli.documents import with_faults
 from seatrial.cli.local import explained, operator, read_settings
+from seatrial.cli.opening import require_one_place
 from seatrial.cli.terminal import FAILED, USAGE_ERROR, stop
 from seatrial.server.access.audit import Origin
 from seatrial.server.access.passwords import Passwords
@@ -68,8 +69,7 @@ def open_keys(data_dir: Path | None, database_url: str | None, server: str | Non
         with local_access(data_dir, database_url) as (_, registry):
             yield _Local(KeyService(registry.keys, registry.keys, clock.wall, lambda: None))
         return
-    if data_dir is not None or database_url is not None:
-        stop("--server asks a server, and takes neither --data-dir nor --database-url", USAGE_ERROR)
+    require_one_place(data_dir, database_url)
     try:
         yield _Remote(Client(read_server(server), read_key(api_key)))
     except NotDone as error:

@@ -16,8 +16,6 @@ keys = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 KeyId = Annotated[str, typer.Argument(help="The id of a key, as `seatrial keys list` shows it.")]
-LONGEST_OVERLAP = 90 * 86400.0
-"""The most that a server takes, too."""
 SHOWN = ("key_id", "name", "owner", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at")
 
 
@@ -96,9 +94,10 @@ def rotate(
 ) -> None:
     """Make a key like an old one, which stays good for a while. The new one is printed alone."""
     from seatrial.cli.access import open_keys
+    from seatrial.server.services.keys import LONGEST_OVERLAP_SECONDS
 
     seconds = _seconds(overlap, "--overlap")
-    if seconds > LONGEST_OVERLAP:
+    if seconds > LONGEST_OVERLAP_SECONDS:
         stop(f"--overlap: expected 90d at most; received '{overlap}'", USAGE_ERROR)
     with open_keys(data_dir, database_url, server, api_key) as place:
         secret, key = place.rotate(key_id, seconds)

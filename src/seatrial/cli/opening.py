@@ -17,9 +17,14 @@ def open_place(data_dir: Path | None, database_url: str | None, server: str | No
         with local_place(data_dir, database_url) as place:
             yield place
         return
-    if data_dir is not None or database_url is not None:
-        stop("--server asks a server, and takes neither --data-dir nor --database-url", USAGE_ERROR)
+    require_one_place(data_dir, database_url)
     from seatrial.cli.remote import remote_place
 
     with remote_place(server, api_key) as place:
         yield place
+
+
+def require_one_place(data_dir: Path | None, database_url: str | None) -> None:
+    """End the command where a server is to be asked, and another place is named too."""
+    if data_dir is not None or database_url is not None:
+        stop("--server asks a server, and takes neither --data-dir nor --database-url", USAGE_ERROR)

@@ -31,7 +31,7 @@ from seatrial.server.api.register import register_routes
 from seatrial.server.api.system import system_routes
 from seatrial.server.core import clock, ids
 from seatrial.server.core.cores import allowed_cores
-from seatrial.server.entry import Access
+from seatrial.server.entry import Access, log_state
 from seatrial.server.inference.executor import Executor
 from seatrial.server.inference.pool import Pool
 from seatrial.server.inference.runtime import RuntimeLoader
@@ -221,7 +221,7 @@ def _follow(
     """Of what `prepare` has made: a worker that comes back while the database is gone waits for it."""
     mirror = Mirror(database, clock.monotonic, lambda: database.evidence.open_trials(clock.wall()))
     write = partial(counter.flush, database.evidence)
-    return Follower(mirror, partial(_log_database, log), clock.monotonic, write, access.follow)
+    return Follower(mirror, partial(log_state, log), clock.monotonic, write, access.follow)
 
 
 def _entries(follower: Follower | None) -> tuple[int, int] | None:
@@ -274,11 +274,6 @@ def _known(store: ContentStore, version: ModelVersion) -> int:
 
 def _nothing() -> None:
     """There is nothing to follow."""
-
-
-def _log_database(log: structlog.typing.FilteringBoundLogger, event: str, detail: str) -> None:
-    level = log.error if event.endswith("_lost") else log.info
-    level(event, detail=detail)
 
 
 def _later(seconds: float, call: Callable[[], None]) -> None:

@@ -49,7 +49,7 @@ class Access:
         self._known = AccessMirror(database.keys, clock.wall)
         registration = settings.registration == "open" if settings.registration else None
         url = settings.redis_url
-        self._shared = RedisLimits(url.get_secret_value(), say=partial(_log_limits, log)) if url else None
+        self._shared = RedisLimits(url.get_secret_value(), say=partial(log_state, log)) if url else None
         self._tasks: set[asyncio.Task[None]] = set()
         near = settings.anonymous_rate_limit if "anonymous_rate_limit" in settings.model_fields_set else None
         policy = Policy(settings.rate_limit, settings.anonymous_rate_limit, near, settings.workers)
@@ -149,6 +149,7 @@ def _log_deed(log: FilteringBoundLogger, deed: Deed) -> None:
     log.info(deed.event, **told, address=deed.origin.address, request_id=deed.origin.request_id)
 
 
-def _log_limits(log: FilteringBoundLogger, event: str, detail: str) -> None:
-    level = log.error if event == "limits_lost" else log.info
+def log_state(log: FilteringBoundLogger, event: str, detail: str) -> None:
+    """Say of something that a worker depends on that it is lost, or back."""
+    level = log.error if event.endswith("_lost") else log.info
     level(event, detail=detail)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from seatrial.server.access.principal import Kind, Role, Scope
-from seatrial.server.services.keys import KEY_NAME
+from seatrial.server.services.keys import KEY_NAME, LONGEST_OVERLAP_SECONDS, OVERLAP_SECONDS
 
 Email = Annotated[str, StringConstraints(max_length=254)]
 Password = Annotated[str, StringConstraints(max_length=1024)]
@@ -82,7 +82,7 @@ class NewKeyView(_Document):
 class RotateView(_Document):
     """How long the old key is still good."""
 
-    overlap_seconds: float = Field(86400.0, ge=0, le=90 * 86400, strict=False)
+    overlap_seconds: float = Field(OVERLAP_SECONDS, ge=0, le=LONGEST_OVERLAP_SECONDS, strict=False)
 
 
 class KeyView(_Answer):

@@ -22,7 +22,7 @@ from seatrial.server.api.access_schemas import (
     TokensView,
 )
 from seatrial.server.api.document import read_document
-from seatrial.server.api.guard import Guard, needs_caller, open_to_all
+from seatrial.server.api.guard import ANYBODY, Guard, needs_caller
 from seatrial.server.api.openapi import body_of, problems
 from seatrial.server.core.clock import Monotonic
 from seatrial.server.core.errors import Busy, LimitExceeded, RegistrationClosed, StorageUnavailable
@@ -40,7 +40,6 @@ TRIES_OF_ACCOUNT = Rate(10, 3600)
 ACCOUNTS_OF_ADDRESS = Rate(20, 3600)
 """Accounts that may be opened from one address."""
 
-ANYBODY = [Depends(open_to_all)]
 ACCEPTED = "If the address had no account, it has one now: log in with it."
 
 

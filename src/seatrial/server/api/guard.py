@@ -233,3 +233,5 @@ async def open_to_all() -> None:
 
 
 POLICIES[open_to_all] = "none"
+ANYBODY = [Depends(open_to_all)]
+"""The dependencies of a route that anybody may call."""

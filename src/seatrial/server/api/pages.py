@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
-from seatrial.server.api.guard import open_to_all
+from seatrial.server.api.guard import ANYBODY
 
 STATIC = Path(__file__).parent / "static"
 ASSETS = "/docs/assets"
-ANYBODY = [Depends(open_to_all)]
 
 _POLICY = (
     "default-src 'none'; object-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"

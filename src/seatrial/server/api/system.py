@@ -7,7 +7,7 @@ import orjson
 from fastapi import APIRouter, Depends, Header, Response
 from fastapi.responses import RedirectResponse
 
-from seatrial.server.api.guard import Guard, needs, open_to_all
+from seatrial.server.api.guard import ANYBODY, Guard, needs
 from seatrial.server.api.negotiate import prefers
 from seatrial.server.api.openapi import problems
 from seatrial.server.api.schemas import HealthView, LiveView, MetricsView, ReadyView, RootView
@@ -15,7 +15,6 @@ from seatrial.server.api.schemas import HealthView, LiveView, MetricsView, Ready
 Report = Callable[[], dict[str, Any]]
 Accept = Annotated[str, Header(include_in_schema=False)]
 
-ANYBODY = [Depends(open_to_all)]
 LINKS = {
     "docs": "/docs",
     "redoc": "/redoc",

@@ -20,6 +20,7 @@ KEY_ID_CHARACTERS = 8
 KEY_NAME = r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}"
 OVERLAP_SECONDS = 86400.0
 """How long a key that was exchanged is still good, if nobody says otherwise."""
+LONGEST_OVERLAP_SECONDS = 90 * 86400.0
 SETTLE_SECONDS = 2.0
 """How old a signing key is before it signs: until then not every worker knows it."""
 SIGNING_OVERLAP_SECONDS = LIFETIME + 60.0
