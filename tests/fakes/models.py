@@ -58,7 +58,7 @@ def a_model(
         runtime=runtime or EchoRuntime(len(manifest.output.classes)),
         serving_config={},
         serving_config_digest="sha256:" + "0" * 64,
-        inline=inline,
+        together=32 if inline else 0,
     )
 
 

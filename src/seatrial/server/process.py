@@ -21,6 +21,7 @@ from seatrial.server.runtimes import stacks
 from seatrial.server.services.health import Lifecycle
 from seatrial.server.telemetry import logs
 from seatrial.server.telemetry.metrics import MULTIPROCESS
+from seatrial.server.wire.http11 import Connection
 
 STARTUP_FAILURE = 3
 BACKLOG = 2048
@@ -111,6 +112,7 @@ def serve(
         proxy_headers=False,
         lifespan="on",
         ws="none",
+        http=Connection,
         backlog=BACKLOG,
         timeout_graceful_shutdown=max(1, round(grace_seconds)),
     )

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from seatrial.server.api.edge import SECURE
+from seatrial.server.api.edge import SECURE, Edge
 from seatrial.server.services.limiting import RawHeaders
 
 EXPOSED = ("X-Request-ID", "Server-Timing", "RateLimit", "RateLimit-Policy", "Retry-After", "Location")
@@ -13,27 +13,33 @@ SENT = ("Authorization", "Content-Type", "X-Request-ID", "X-Request-Timeout", "X
 SHARED = (b"cross-origin-resource-policy", b"cross-origin")
 
 
-def cross_origin(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
-    """The application, which also answers pages of these origins. Credentials of a browser are never asked for."""
-    if not origins:
-        return app
-    middleware = CORSMiddleware(
-        app,
-        allow_origins=tuple(origins),
-        allow_methods=("DELETE", "GET", "POST"),
-        allow_headers=SENT,
-        expose_headers=EXPOSED,
-    )
+class CrossOrigin:
+    """The application, which also answers pages of other origins. Credentials of a browser are never asked for."""
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, app: Edge, origins: Sequence[str]) -> None:
+        self._middleware = CORSMiddleware(
+            app,
+            allow_origins=tuple(origins),
+            allow_methods=("DELETE", "GET", "POST"),
+            allow_headers=SENT,
+            expose_headers=EXPOSED,
+        )
+        self.begin = app.begin  # what comes from a page does not go the short way
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection event, as ASGI has it."""
+
         async def send_whole(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = _whole(message["headers"])
             await send(message)
 
-        await middleware(scope, receive, send_whole if scope["type"] == "http" else send)
+        await self._middleware(scope, receive, send_whole if scope["type"] == "http" else send)
 
-    return answer
+
+def cross_origin(edge: Edge, origins: Sequence[str]) -> Edge | CrossOrigin:
+    """The application, for pages of these origins too where there are any."""
+    return CrossOrigin(edge, origins) if origins else edge
 
 
 def _whole(headers: RawHeaders) -> RawHeaders:

@@ -4,14 +4,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seatrial.contracts.problem import MEDIA_TYPE
 from seatrial.server.api.body import ClientGone
-from seatrial.server.api.guard import Guard
+from seatrial.server.api.guard import Guard, Headers
 from seatrial.server.api.journal import Exchange, Journal
-from seatrial.server.api.lane import TRIAL, Lane
+from seatrial.server.api.lane import TRIAL, Answer, Lane, Outcome
 from seatrial.server.api.problems import problem_of, render
 from seatrial.server.core import ids
 from seatrial.server.core.clock import Monotonic
 from seatrial.server.services.health import Lifecycle
 from seatrial.server.services.limiting import RawHeaders
+from seatrial.server.wire.http11 import WholeRequest
 
 POLICY = b"default-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 UNMATCHED = "unmatched"
@@ -64,12 +65,7 @@ class Edge:
             return
         started = self._clock()
         headers = dict(scope["headers"])
-        request_id = ids.request_id(headers.get(b"x-request-id"))
-        common: RawHeaders = [(b"x-request-id", request_id.encode("ascii")), *SECURE]
-        if self._guard.came_by_tls(headers, scope["client"]):
-            common.append(HTTPS)
-        if self._lifecycle.draining:
-            common.append((b"connection", b"close"))
+        request_id, common = self._common(headers, scope["client"] and scope["client"][0])
         try:
             if len(headers) != len(scope["headers"]):
                 self._guard.check_repeated(scope["headers"])
@@ -78,23 +74,56 @@ class Edge:
                 exchange = Exchange(scope["method"], scope["path"], request_id, started)
                 await self._delegate(exchange, scope, receive, send, common)
                 return
-            body, timing = await self._lane.answer(scope, headers, receive, started, common)
+            answer = await self._lane.answer(scope, headers, receive, started, common)
         except ClientGone:
             return
         except Exception as error:  # noqa: BLE001 - the last place where an error can become an answer
             exchange = Exchange(scope["method"], scope["path"], request_id, started)
-            await self._refuse(exchange, error, scope, send, common)
+            route = exchange.path if self._lane.takes(scope) else UNMATCHED
+            await _send(send, *self._refuse(exchange, route, error, headers, common))
             return
-        await _send(send, 200, b"application/json", body, [*common, (b"server-timing", timing)])
+        await _send(send, *_success(answer, common))
 
-    async def _refuse(self, exchange: Exchange, error: Exception, scope: Scope, send: Send, common: RawHeaders) -> None:
-        """Answer an error of the lane, or of a check before it."""
+    def begin(self, request: WholeRequest) -> bool:
+        """Begin to answer a prediction that came whole; see `wire.http11.Application`."""
+        headers = dict(request.headers)
+        if len(headers) != len(request.headers) or b"origin" in headers:
+            return False
+        request_id, common = self._common(headers, request.peer)
+
+        def answer(outcome: Outcome) -> None:
+            if isinstance(outcome, Exception):
+                exchange = Exchange("POST", request.target, request_id, request.started)
+                request.answer(*self._refuse(exchange, request.target, outcome, headers, common))
+            else:
+                request.answer(*_success(outcome, common))
+
+        try:
+            self._guard.check_host(headers, request.target)
+            return self._lane.begin(request, headers, common, answer)
+        except Exception as error:  # noqa: BLE001 - as above
+            answer(error)
+            return True
+
+    def _common(self, headers: Headers, peer: str | None) -> tuple[str, RawHeaders]:
+        """The id of a request, and what stands on its answer, whatever that is."""
+        request_id = ids.request_id(headers.get(b"x-request-id"))
+        common: RawHeaders = [(b"x-request-id", request_id.encode("ascii")), *SECURE]
+        if self._guard.came_by_tls(headers, peer):
+            common.append(HTTPS)
+        if self._lifecycle.draining:
+            common.append((b"connection", b"close"))
+        return request_id, common
+
+    def _refuse(
+        self, exchange: Exchange, route: str, error: Exception, asked: Headers, common: RawHeaders
+    ) -> tuple[int, RawHeaders, bytes]:
+        """The answer to an error of the lane, or of a check before it; notes it."""
         problem, headers = problem_of(error, exchange.path, exchange.request_id)
-        route = exchange.path if self._lane.takes(scope) else UNMATCHED
-        self._under_trial(scope, exchange, route, problem.status)
+        self._under_trial(asked.get(TRIAL), exchange, route, problem.status)
         extra = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
-        await _send(send, problem.status, MEDIA_TYPE.encode(), render(problem), [*common, *extra])
         self._journal.note(exchange, route, problem.status, problem.slug, error)
+        return problem.status, [(b"content-type", MEDIA_TYPE.encode()), *common, *extra], render(problem)
 
     async def _delegate(
         self, exchange: Exchange, scope: Scope, receive: Receive, send: Send, common: RawHeaders
@@ -104,6 +133,7 @@ class Edge:
         state = {**scope.get("state", {}), "request_id": exchange.request_id, "headers": common}
         scope = {**scope, "method": method, "state": state}
         status = 0
+        trial = next((value for name, value in scope["headers"] if name == TRIAL), None)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -113,7 +143,8 @@ class Edge:
                 if b"etag" in own:  # a file of ours, which may be kept and asked about again
                     own.add(b"cache-control")
                 message["headers"] = [*message["headers"], *(header for header in common if header[0] not in own)]
-                self._under_trial(scope, exchange, getattr(scope.get("route"), "path", UNMATCHED), status)
+                route = getattr(scope.get("route"), "path", UNMATCHED)
+                self._under_trial(trial, exchange, route, status)
             await send(message)
 
         failure: Exception | None = None
@@ -124,15 +155,19 @@ class Edge:
         route = getattr(scope.get("route"), "path", UNMATCHED)
         self._journal.note(exchange, route, status, state.get("refused"), failure or state.get("cause"))
 
-    def _under_trial(self, scope: Scope, exchange: Exchange, route: str, status: int) -> None:
+    def _under_trial(self, trial: bytes | None, exchange: Exchange, route: str, status: int) -> None:
         """Count an answer that belongs to a trial."""
-        header = next((value for name, value in scope["headers"] if name == TRIAL), None)
-        if header is not None:
-            self._journal.count(exchange, header.decode("latin-1"), route, status)
+        if trial is not None:
+            self._journal.count(exchange, trial.decode("latin-1"), route, status)
 
 
-async def _send(send: Send, status: int, content_type: bytes, body: bytes, headers: RawHeaders) -> None:
+def _success(answer: Answer, common: RawHeaders) -> tuple[int, RawHeaders, bytes]:
+    body, timing = answer
+    return 200, [(b"content-type", b"application/json"), *common, (b"server-timing", timing)], body
+
+
+async def _send(send: Send, status: int, headers: RawHeaders, body: bytes) -> None:
     """One whole answer."""
-    start = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *headers]
+    start = [*headers, (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": body})

@@ -84,23 +84,41 @@ class Guard:
         require(caller, scope)
         return caller, await self.count(caller, headers, peer, say)
 
+    def admit_now(self, headers: Headers, peer: str | None, scope: Scope, say: RawHeaders) -> Admission | None:
+        """The same where nothing has to be waited for; where something has, `None`, and nothing is counted."""
+        if not self.limiter.counts_here:
+            return None
+        try:
+            caller = self.authenticator.principal(headers, peer)
+        except Unauthenticated as error:
+            if error.perhaps_new:
+                return None
+            raise
+        require(caller, scope)
+        network, near = self._place(caller, headers, peer)
+        return self.limiter.admit_here(caller, network, near=near, say=say)
+
     async def count(self, caller: Principal, headers: Headers, peer: str | None, say: RawHeaders) -> Admission:
         """A call of somebody, to be ended; raises `LimitExceeded`."""
+        network, near = self._place(caller, headers, peer)
+        return await self.limiter.admit(caller, network, near=near, say=say)
+
+    def _place(self, caller: Principal, headers: Headers, peer: str | None) -> tuple[str, bool]:
+        """What counts as one caller, of those without credentials, and whether they are on this machine."""
         if caller.kind != "anonymous":
-            return await self.limiter.admit(caller, "", near=False, say=say)
-        network = network_of(self.addresses.caller(peer, headers))
-        return await self.limiter.admit(caller, network, near=self.authenticator.is_near(headers, peer), say=say)
+            return "", False
+        return network_of(self.addresses.caller(peer, headers)), self.authenticator.is_near(headers, peer)
 
     async def admit_anybody(self, request: Request) -> None:
         """Count a call that needs no credentials, whoever makes it; raises `LimitExceeded`."""
         headers = dict(request.scope["headers"])
         (await self.count(NOBODY, headers, _peer(request), request.state.headers)).end()
 
-    def came_by_tls(self, headers: Headers, client: tuple[str, int] | None) -> bool:
+    def came_by_tls(self, headers: Headers, peer: str | None) -> bool:
         """Whether a proxy that is trusted says so."""
         if headers.get(b"x-forwarded-proto", b"").strip().lower() != b"https":
             return False
-        return client is not None and self.addresses.is_trusted(client[0])
+        return peer is not None and self.addresses.is_trusted(peer)
 
     def is_near(self, request: Request) -> bool:
         """Whether a request comes from this machine, to a server for it only, and by no proxy."""
@@ -123,7 +141,11 @@ class Guard:
             detail = f"The body is read as application/json in UTF-8; the request says '{shown}'."
             raise UnsupportedMediaType(detail, {"Accept": "application/json"})
         check_transfer(headers)
-        if int(headers.get(b"content-length", b"0")) > self.max_body_bytes:
+        self.check_size(int(headers.get(b"content-length", b"0")))
+
+    def check_size(self, size: int) -> None:
+        """Raise `BodyTooLarge` for a body of so many bytes."""
+        if size > self.max_body_bytes:
             raise BodyTooLarge(self.max_body_bytes)
 
     def timeout(self, headers: Headers) -> float:

@@ -19,11 +19,13 @@ from seatrial.server.inference.model import InferResult
 from seatrial.server.inference.types import InferRequest
 from seatrial.server.services.limiting import RawHeaders
 from seatrial.server.services.predict import Predictor
+from seatrial.server.wire.http11 import WholeRequest
 from seatrial.server.wire.native import Decoder, encode
 
 TRIAL = TRIAL_HEADER.lower().encode()
 Answer = tuple[bytes, bytes]
 """Body and Server-Timing of a prediction."""
+Outcome = Answer | Exception
 
 
 QUICK_BYTES = 256 * 1024
@@ -67,28 +69,68 @@ class Lane:
         finally:
             admission.end()
 
+    def begin(self, call: WholeRequest, headers: Headers, say: RawHeaders, done: Callable[[Outcome], None]) -> bool:
+        """Begin to answer a request to `/predict` that is here whole; its outcome goes to `done`, once, maybe at once.
+
+        `False`, where something has to be waited for before it can be read: then nothing has been done. What is plainly
+        wrong with it is raised, as by `answer`.
+        """
+        guard, path = self._guard, call.target
+        admission = guard.admit_now(headers, call.peer, "predict", say)
+        if admission is None:
+            return False
+        try:
+            deadline = self._deadline(headers, call.started)
+            authorized = self._clock()
+            guard.check_size(len(call.body))
+            request = _read(self._routes[path][1], bytes(call.body), headers.get(TRIAL))
+
+            def predicted(outcome: InferResult | Exception) -> None:
+                admission.end()
+                if isinstance(outcome, Exception):
+                    done(outcome)
+                    return
+                try:
+                    answer = self._finish(path, request, outcome, call.started, authorized)
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
+                    done(error)
+                else:
+                    done(answer)
+
+            self._predictor.begin(request, deadline, predicted)
+        except BaseException:
+            admission.end()
+            raise
+        return True
+
     async def _answer(self, path: str, headers: Headers, receive: Receive, started: float) -> Answer:
-        clock, guard = self._clock, self._guard
         batch, decoder, predict = self._routes[path]
-        guard.check_body(headers)
-        deadline = Deadline(guard.timeout(headers), started, clock)
-        authorized = clock()
-        body = await read_body(receive, guard.max_body_bytes, deadline)
+        deadline = self._deadline(headers, started)
+        authorized = self._clock()
+        body = await read_body(receive, self._guard.max_body_bytes, deadline)
         trial = headers.get(TRIAL)
         if len(body) <= QUICK_BYTES:
-            request = decoder.decode(body)
-            if trial is not None:
-                request.trial = trial.decode("latin-1")
+            request = _read(decoder, body, trial)
             result = await predict(request, deadline)
         else:
             read = partial(_read, Decoder(batch=batch), body, trial)
             request, result = await self._predictor.predict_large(read, deadline, batch=batch)
-        predicted = clock()
-        answer = encode(result, batch=batch, probabilities=request.return_probabilities)
-        done = clock()
+        return self._finish(path, request, result, started, authorized)
+
+    def _deadline(self, headers: Headers, started: float) -> Deadline:
+        """By when a request is to be answered, once its headers are found right."""
+        self._guard.check_body(headers)
+        return Deadline(self._guard.timeout(headers), started, self._clock)
+
+    def _finish(
+        self, path: str, request: InferRequest, result: InferResult, started: float, authorized: float
+    ) -> Answer:
+        predicted = self._clock()
+        answer = encode(result, batch=self._routes[path][0], probabilities=request.return_probabilities)
+        done = self._clock()
         total = done - started
-        if trial is not None:
-            self._count(trial.decode("latin-1"), f"POST {path}", result.model.model_id, 200, total)
+        if request.trial is not None:
+            self._count(request.trial, f"POST {path}", result.model.model_id, 200, total)
         self._observer.predicted(path, result.model.model_id, result.rows, result.infer_seconds, total)
         parse = max(predicted - authorized - result.wall_seconds, 0.0)
         timing = _TIMING % (
@@ -104,5 +146,6 @@ class Lane:
 
 def _read(decoder: Decoder, body: bytes, trial: bytes | None) -> InferRequest:
     request = decoder.decode(body)
-    request.trial = None if trial is None else trial.decode("latin-1")
+    if trial is not None:
+        request.trial = trial.decode("latin-1")
     return request

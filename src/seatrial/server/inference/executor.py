@@ -1,4 +1,4 @@
-"""Runs arrays through a model: a single cheap example in the event loop, everything else in a bounded thread pool."""
+"""Runs arrays through a model in a bounded pool of threads."""
 
 import asyncio
 import math
@@ -42,14 +42,6 @@ class Executor:
                 return await asyncio.wrap_future(future)
         except TimeoutError:
             raise DeadlineExceeded("parse", deadline.seconds) from None
-
-    def run_inline(self, model: LoadedModel, arrays: Arrays, deadline: Deadline) -> InferResult:
-        """Run one example now, in the calling thread."""
-        deadline.check("queue")
-        begin = time.perf_counter()
-        output = model.runtime.run(arrays)
-        seconds = time.perf_counter() - begin
-        return InferResult(model, output, 1, 0.0, seconds, seconds)
 
     async def run(self, model: LoadedModel, arrays: Arrays, batch_size: int, deadline: Deadline) -> InferResult:
         """Run any number of examples in the threads, at most `batch_size` in one run.

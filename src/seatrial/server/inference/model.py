@@ -14,7 +14,8 @@ from seatrial.server.inference.signature import Signature
 class LoadedModel:
     """A version in memory, warmed and verified; lives until a snapshot without it replaces its own.
 
-    `inline` says that a single example, whatever is in it, is cheap enough to be run in the event loop.
+    `together` says how many examples, whatever is in them, are so cheap that the event loop may run them at once; 0:
+    not even one.
     """
 
     model_id: str
@@ -26,7 +27,12 @@ class LoadedModel:
     runtime: Runtime
     serving_config: Mapping[str, Any]
     serving_config_digest: str
-    inline: bool
+    together: int
+
+    @property
+    def inline(self) -> bool:
+        """Whether single examples are run in the event loop."""
+        return self.together > 0
 
     @property
     def classes(self) -> tuple[str | int, ...]:

@@ -92,6 +92,11 @@ class Limiter:
         self._away_until = -math.inf
         self._told: dict[str, float] = {}
 
+    @property
+    def counts_here(self) -> bool:
+        """Whether this worker alone decides, so that nothing has to be waited for."""
+        return self._shared is None
+
     async def admit(self, caller: Principal, network: str, *, near: bool, say: RawHeaders) -> Admission:
         """Let a call begin; what is left of the caller's rate is added to the headers of the answer.
 
@@ -99,9 +104,14 @@ class Limiter:
             LimitExceeded: it may not.
         """
         ask = self._policy.ask(caller, network, near=near)
-        if ask is None:
-            return FREE
-        granted, admission = await self._take(ask)
+        return FREE if ask is None else self._decide(ask, *await self._take(ask), say)
+
+    def admit_here(self, caller: Principal, network: str, *, near: bool, say: RawHeaders) -> Admission:
+        """The same by what this worker counts alone."""
+        ask = self._policy.ask(caller, network, near=near)
+        return FREE if ask is None else self._decide(ask, *self._take_here(ask), say)
+
+    def _decide(self, ask: Ask, granted: Granted, admission: Admission, say: RawHeaders) -> Admission:
         if granted.taken:
             say.extend(_headers(granted.taken))
         if granted.full:

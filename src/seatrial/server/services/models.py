@@ -11,6 +11,7 @@ from seatrial.contracts.digest import digest_of
 from seatrial.contracts.manifest import manifest_as_dict
 from seatrial.server.core.errors import SeatrialError
 from seatrial.server.inference.golden import Replay, golden_arrays, verify_golden
+from seatrial.server.inference.inline import MOST_TOGETHER
 from seatrial.server.inference.model import LoadedModel
 from seatrial.server.inference.pool import Pool, Snapshot
 from seatrial.server.inference.runtime import Runtime, RuntimeLoader
@@ -22,6 +23,9 @@ INLINE_SECONDS = 0.002
 """An example that takes less than this is run in the event loop; a longer one would hold up the others.
 
 One that was timed tells of the next only where every example is as much work: see `Runtime.steady`."""
+
+TURN_SECONDS = 0.004
+"""How long the event loop may be held up by examples that are run together."""
 
 WARMUP_RUNS = 5
 NOTHING_LOADED = Snapshot()
@@ -101,7 +105,8 @@ def load_model(version: ModelVersion, artifacts: Artifacts, load: RuntimeLoader)
     signature = Signature(manifest)
     arrays = golden_arrays(signature, golden)
     verify_golden(runtime, arrays, golden)
-    inline = runtime.steady and _seconds_per_example(runtime, arrays) < INLINE_SECONDS
+    seconds = _seconds_per_example(runtime, arrays)
+    inline = runtime.steady and seconds < INLINE_SECONDS
     config = {**runtime.configuration(), "numpy_version": np.__version__}
     return LoadedModel(
         model_id=version.model_id,
@@ -113,7 +118,7 @@ def load_model(version: ModelVersion, artifacts: Artifacts, load: RuntimeLoader)
         runtime=runtime,
         serving_config={**config, "mode": "inline" if inline else "threads"},
         serving_config_digest=digest_of(orjson.dumps(config, option=orjson.OPT_SORT_KEYS)),
-        inline=inline,
+        together=max(1, min(MOST_TOGETHER, int(TURN_SECONDS / seconds))) if inline else 0,
     )
 
 

@@ -1,10 +1,13 @@
 """Predict: choose the model, and run it."""
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from seatrial.server.core.errors import ModelNotLoaded, UnknownModel
 from seatrial.server.inference.deadline import Deadline
 from seatrial.server.inference.executor import Executor
+from seatrial.server.inference.inline import Done, InlineRuns
 from seatrial.server.inference.model import InferResult, LoadedModel
 from seatrial.server.inference.pool import Pool, select
 from seatrial.server.inference.signature import Arrays
@@ -19,6 +22,28 @@ class Predictor:
         self._pool = pool
         self._executor = executor
         self._registry = registry
+        self._inline = InlineRuns()
+        self._tasks: set[asyncio.Task[InferResult]] = set()
+
+    def begin(self, request: InferRequest, deadline: Deadline, done: Done) -> None:
+        """Answer one example by `done`; what is plainly wrong is raised at once, as `predict` does."""
+        model, arrays = self._select(request, batch=False)
+        if model.inline:
+            self._inline.add(model, arrays, deadline, done)
+            return
+        task = asyncio.get_running_loop().create_task(self._executor.run(model, arrays, 1, deadline))
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._ended, done))
+
+    def _ended(self, done: Done, task: asyncio.Task[InferResult]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if isinstance(error, Exception):
+            done(error)
+        elif error is None:
+            done(task.result())
 
     async def predict(self, request: InferRequest, deadline: Deadline) -> InferResult:
         """Answer one example.
@@ -28,7 +53,7 @@ class Predictor:
         """
         model, arrays = self._select(request, batch=False)
         if model.inline:
-            return self._executor.run_inline(model, arrays, deadline)
+            return await self._inline.run(model, arrays, deadline)
         return await self._executor.run(model, arrays, 1, deadline)
 
     async def predict_batch(self, request: InferRequest, deadline: Deadline) -> InferResult:

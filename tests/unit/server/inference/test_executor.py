@@ -82,28 +82,6 @@ def test_batch_size_and_threads_never_change_answers(rows: int, batch_size: int,
     assert np.array_equal(output, np.arange(rows, dtype=np.float32) * 1001)
 
 
-def test_an_inline_run_is_one_example_in_the_calling_thread(executor: Executor) -> None:
-    """Nothing is queued, and the model answers at once."""
-    runtime = EchoRuntime()
-    model = model_of(runtime)
-    result = executor.run_inline(model, examples(1), in_seconds(WAIT_SECONDS))
-
-    assert result.model is model
-    assert (result.rows, result.output.tolist(), result.queue_seconds, runtime.runs) == (1, [0.0], 0.0, [1])
-    assert result.wall_seconds == result.infer_seconds
-
-
-def test_an_inline_run_does_not_begin_after_the_deadline(executor: Executor) -> None:
-    """Work not begun is dropped."""
-    runtime, time = EchoRuntime(), ManualClock()
-    deadline = Deadline(1, time(), time)
-    time.advance(1)
-
-    with pytest.raises(DeadlineExceeded) as caught:
-        executor.run_inline(model_of(runtime), examples(1), deadline)
-    assert (caught.value.phase, runtime.runs) == ("queue", [])
-
-
 def test_times_add_up(executor: Executor) -> None:
     """The whole is at least the wait and the longest run; the wait is not negative."""
     result = run(executor, EchoRuntime(), 300, 1000)

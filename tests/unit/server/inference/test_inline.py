@@ -1,0 +1,177 @@
+"""Examples that the event loop runs: together where they came together, and each with its own answer."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.fakes.clock import ManualClock
+from tests.fakes.models import a_manifest, a_model
+from tests.fakes.runtime import WAIT_SECONDS, EchoRuntime, FailingRuntime
+
+from seatrial.server.core import clock
+from seatrial.server.core.errors import DeadlineExceeded, InferenceFailed
+from seatrial.server.inference.deadline import Deadline
+from seatrial.server.inference.inline import InlineRuns
+from seatrial.server.inference.model import InferResult, LoadedModel
+from seatrial.server.inference.runtime import Array, Runtime, Stop
+from seatrial.server.inference.signature import Arrays
+
+TOGETHER = 4
+
+
+class PickyRuntime(EchoRuntime):
+    """An echo that fails where a negative number is among its examples."""
+
+    def run(self, arrays: Mapping[str, Array], stop: Stop | None = None) -> Array:
+        """Fail, or echo."""
+        output = super().run(arrays, stop)
+        if (output < 0).any():
+            raise InferenceFailed("negative")
+        return output
+
+
+def inline(runtime: Runtime, together: int = TOGETHER) -> LoadedModel:
+    return replace(a_model(a_manifest(), runtime), together=together)
+
+
+def example(value: float) -> Arrays:
+    return {"x": np.array([value], np.float32), "y": np.array([0], np.float32)}
+
+
+def in_time() -> Deadline:
+    return Deadline(WAIT_SECONDS, clock.monotonic(), clock.monotonic)
+
+
+def ask(
+    *values: float, model: LoadedModel, deadlines: Mapping[float, Deadline] | None = None
+) -> list[InferResult | BaseException]:
+    """What becomes of examples that come in one turn."""
+
+    async def all_at_once() -> list[InferResult | BaseException]:
+        runs = InlineRuns()
+        calls = [runs.run(model, example(value), (deadlines or {}).get(value, in_time())) for value in values]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    return asyncio.run(all_at_once())
+
+
+def answers(outcomes: list[InferResult | BaseException]) -> list[float | str]:
+    """Values, or the names of errors."""
+    return [
+        outcome.output.item() if isinstance(outcome, InferResult) else type(outcome).__name__ for outcome in outcomes
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "runs"),
+    [(1, [1]), (2, [2]), (TOGETHER - 1, [3]), (TOGETHER, [4]), (TOGETHER + 1, [4, 1]), (3 * TOGETHER, [4, 4, 4])],
+)
+def test_what_came_together_runs_together_and_each_gets_its_own_row(count: int, runs: list[int]) -> None:
+    """No run has more examples than the model may have."""
+    runtime = EchoRuntime()
+    outcomes = ask(*map(float, range(count)), model=inline(runtime))
+
+    assert answers(outcomes) == list(range(count))
+    assert runtime.runs == runs
+    assert {outcome.rows for outcome in outcomes if isinstance(outcome, InferResult)} == {1}
+
+
+def test_ten_thousand_at_once_get_their_own_rows() -> None:
+    """Nothing is mixed up."""
+    runtime = EchoRuntime()
+    values = np.random.default_rng(1).permutation(10_000).astype(float).tolist()
+
+    assert answers(ask(*values, model=inline(runtime, 32))) == values
+    assert len(runtime.runs) == 313
+
+
+def test_others_are_heard_between_runs() -> None:
+    """What does not fit into one run waits until the event loop has been round."""
+    runtime = EchoRuntime()
+    seen: list[int] = []
+
+    async def main() -> None:
+        runs, model = InlineRuns(), inline(runtime)
+        calls = [asyncio.ensure_future(runs.run(model, example(value), in_time())) for value in range(3 * TOGETHER)]
+        while not all(call.done() for call in calls):
+            seen.append(len(runtime.runs))
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert {1, 2} <= set(seen)
+
+
+def test_models_do_not_share_runs() -> None:
+    """Each model runs its own."""
+    one, other = EchoRuntime(), EchoRuntime()
+
+    async def main() -> list[InferResult]:
+        runs = InlineRuns()
+        models = [inline(one), inline(other)]
+        return await asyncio.gather(
+            *(runs.run(models[value % 2], example(value), in_time()) for value in range(TOGETHER))
+        )
+
+    assert [result.output.item() for result in asyncio.run(main())] == [0, 1, 2, 3]
+    assert (one.runs, other.runs) == ([2], [2])
+
+
+def test_whoever_is_late_never_runs_and_the_others_do() -> None:
+    """The time is up before the run: 504 in the phase `queue`."""
+    time = ManualClock()
+    late = Deadline(1, time(), time)
+    time.advance(1)
+    runtime = EchoRuntime()
+    outcomes = ask(1.0, 2.0, 3.0, model=inline(runtime), deadlines={2.0: late})
+
+    assert answers(outcomes) == [1, "DeadlineExceeded", 3]
+    assert isinstance(outcomes[1], DeadlineExceeded)
+    assert outcomes[1].phase == "queue"
+    assert runtime.runs == [2]
+
+
+def test_nothing_runs_where_all_are_late() -> None:
+    """Not even an empty run."""
+    time = ManualClock()
+    late = Deadline(1, time(), time)
+    time.advance(1)
+    runtime = EchoRuntime()
+
+    assert answers(ask(1.0, model=inline(runtime), deadlines={1.0: late})) == ["DeadlineExceeded"]
+    assert runtime.runs == []
+
+
+def test_only_who_brings_a_fault_gets_it() -> None:
+    """Where a run fails each of it is run alone."""
+    runtime = PickyRuntime()
+
+    assert answers(ask(1.0, -2.0, 3.0, model=inline(runtime))) == [1, "InferenceFailed", 3]
+    assert runtime.runs == [3, 1, 1, 1]
+    assert answers(ask(1.0, 2.0, model=inline(FailingRuntime()))) == ["InferenceFailed"] * 2
+
+
+def test_a_caller_who_leaves_harms_nobody() -> None:
+    """Half of them leave before the run: the others get their answers."""
+
+    async def main() -> list[float]:
+        runs, model = InlineRuns(), inline(EchoRuntime())
+        calls = [asyncio.ensure_future(runs.run(model, example(value), in_time())) for value in range(TOGETHER)]
+        await asyncio.sleep(0)  # now they wait
+        for call in calls[::2]:
+            call.cancel()
+        await asyncio.wait(calls)
+        return [call.result().output.item() for call in calls[1::2]]
+
+    assert asyncio.run(main()) == [1, 3]
+
+
+def test_times_add_up() -> None:
+    """The wait and the run are parts of the whole."""
+    (outcome,) = ask(1.0, model=inline(EchoRuntime()))
+
+    assert isinstance(outcome, InferResult)
+    assert outcome.queue_seconds >= 0
+    assert outcome.infer_seconds > 0
+    assert outcome.wall_seconds == pytest.approx(outcome.queue_seconds + outcome.infer_seconds)
