@@ -32,8 +32,8 @@ from seatrial.server.storage.redis import RedisLimits
 from seatrial.server.storage.registry import SqlRegistry
 from seatrial.server.storage.secrets import ADMIN_TOKEN, own_secret, secret_key
 
-PASSWORDS_WAITING = 16
-"""How many passwords may wait to be hashed: about half a second of work."""
+PASSWORDS_WAITING = 128
+"""How many passwords may wait to be hashed: some seconds of work for one thread."""
 CATCH_UP_SECONDS = 0.05
 """How often at most the database is asked about a caller whom a worker does not know."""
 

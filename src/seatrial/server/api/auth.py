@@ -25,10 +25,10 @@ from seatrial.server.api.document import read_document
 from seatrial.server.api.guard import ANYBODY, Guard, needs_caller
 from seatrial.server.api.openapi import body_of, problems
 from seatrial.server.core.clock import Monotonic
-from seatrial.server.core.errors import Busy, LimitExceeded, RegistrationClosed, StorageUnavailable
+from seatrial.server.core.errors import LimitExceeded, RegistrationClosed, StorageUnavailable
 from seatrial.server.limits.rate import Rate
 from seatrial.server.services.accounts import AccountService, Tokens, normal
-from seatrial.server.services.bounded import BoundedExecutor
+from seatrial.server.services.bounded import BoundedExecutor, Do
 from seatrial.server.services.limiting import Limiter
 
 Result = TypeVar("Result")
@@ -59,18 +59,32 @@ class Desk:
     clock: Monotonic
     note: Callable[[Deed], None]
 
-    async def run(self, work: Callable[[], Result]) -> Result:
-        """In one of the few threads for this; raises `Busy`."""
-        return await self.threads.run(work)
+    async def try_password(self, request: Request, email: str, work: Callable[[], Result]) -> Result:
+        """What `work` with a password returns, once it is its turn. Only a wrong one stays counted as a try.
 
-    async def admit_try(self, request: Request, email: str) -> list[Callable[[], object]]:
-        """Count a try at somebody's password; raises `LimitExceeded`. What it returns, called, undoes that.
+        It is counted when its turn comes: those who wait, however many, have not guessed yet.
+
+        Raises:
+            Busy: too many wait for their turn.
+            LimitExceeded: there were too many tries.
+        """
+        async with self.threads.turn() as do:
+            counted = await self._count_try(do, request, normal(email))
+            try:
+                done = await do(work)
+            except StorageUnavailable:
+                _undo(counted)
+                raise
+        _undo(counted)
+        return done
+
+    async def _count_try(self, do: Do, request: Request, address: str) -> list[Callable[[], object]]:
+        """Count a try at somebody's password; what this returns, called, undoes that.
 
         Whoever guesses from elsewhere uses up what is allowed there, and not what the owner has where they come from.
         """
         network = self.guard.network(request)
-        address = normal(email)
-        known = await self.run(partial(self.accounts.knows, address, network))
+        known = await do(partial(self.accounts.knows, address, network))
         place = f":{network}" if known else ""
         try:
             undo = await self.limiter.throttle(f"tries:address:{network}", TRIES_OF_ADDRESS)
@@ -79,16 +93,6 @@ class Desk:
             self.note(Deed("authn_login_throttled", "unknown", address, self.guard.origin(request), "failure"))
             raise
         return [undo, undo_more]
-
-    async def try_password(self, work: Callable[[], Result], counted: list[Callable[[], object]]) -> Result:
-        """What `work` returns. Only a wrong password stays counted: who knew it, or was sent away, has not guessed."""
-        try:
-            done = await self.run(work)
-        except (Busy, StorageUnavailable):
-            _undo(counted)
-            raise
-        _undo(counted)
-        return done
 
 
 def auth_routes(desk: Desk) -> APIRouter:
@@ -117,11 +121,9 @@ def auth_routes(desk: Desk) -> APIRouter:
     ) -> dict[str, Any]:
         """Change the password: all other sessions end, and these tokens take the place of the old ones."""
         wish = await read_document(request, guard, PasswordView, clock)
-        undo = await desk.admit_try(request, caller.name.removeprefix("user:"))
         where = guard.network(request), guard.origin(request)
         work = partial(desk.accounts.change_password, caller, wish.old_password, wish.new_password, *where)
-        tokens = await desk.try_password(work, undo)
-        return _told(tokens)
+        return _told(await desk.try_password(request, caller.name.removeprefix("user:"), work))
 
     @router.get(
         "/.well-known/jwks.json",
@@ -159,7 +161,7 @@ def _register(router: APIRouter, desk: Desk) -> None:
         wish = await read_document(request, guard, CredentialsView, desk.clock)
         desk.accounts.new_account(wish.email, wish.password, "viewer")
         await desk.limiter.throttle(f"accounts:address:{guard.network(request)}", ACCOUNTS_OF_ADDRESS)
-        await desk.run(partial(desk.accounts.register, wish.email, wish.password, guard.origin(request)))
+        await desk.threads.run(partial(desk.accounts.register, wish.email, wish.password, guard.origin(request)))
         return {"status": "accepted", "detail": ACCEPTED}
 
 
@@ -178,10 +180,9 @@ def _sessions(router: APIRouter, desk: Desk) -> None:
         """Tokens for an address and its password."""
         await guard.admit_anybody(request)
         wish = await read_document(request, guard, CredentialsView, clock)
-        undo = await desk.admit_try(request, wish.email)
         where = guard.network(request), guard.origin(request)
-        tokens = await desk.try_password(partial(desk.accounts.login, wish.email, wish.password, *where), undo)
-        return _told(tokens)
+        work = partial(desk.accounts.login, wish.email, wish.password, *where)
+        return _told(await desk.try_password(request, wish.email, work))
 
     @router.post(
         "/auth/refresh",

@@ -7,6 +7,7 @@ from seatrial.server.api.body import ClientGone
 from seatrial.server.api.guard import Guard, Headers
 from seatrial.server.api.journal import Exchange, Journal
 from seatrial.server.api.lane import TRIAL, Answer, Lane, Outcome
+from seatrial.server.api.pace import Pace
 from seatrial.server.api.problems import problem_of, render
 from seatrial.server.core import ids
 from seatrial.server.core.clock import Monotonic
@@ -57,6 +58,7 @@ class Edge:
         self._lifecycle = lifecycle
         self._journal = journal
         self._clock = clock
+        self._pace = Pace()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection event, as ASGI has it."""
@@ -128,7 +130,11 @@ class Edge:
     async def _delegate(
         self, exchange: Exchange, scope: Scope, receive: Receive, send: Send, common: RawHeaders
     ) -> None:
-        """Let FastAPI answer, with our headers on what it sends. HEAD is a GET whose body the server leaves out."""
+        """Let FastAPI answer, with our headers on what it sends. HEAD is a GET whose body the server leaves out.
+
+        However many come at once, predictions go in between.
+        """
+        await self._pace.turn()
         method = "GET" if exchange.method == "HEAD" else exchange.method
         state = {**scope.get("state", {}), "request_id": exchange.request_id, "headers": common}
         scope = {**scope, "method": method, "state": state}
