@@ -16,6 +16,7 @@ keys = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 KeyId = Annotated[str, typer.Argument(help="The id of a key, as `seatrial keys list` shows it.")]
+LONGEST_SECONDS = 100 * 366 * 86400
 SHOWN = ("key_id", "name", "owner", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at")
 
 
@@ -150,9 +151,13 @@ def _wish(name: str, scopes: str, expires: str, rate_limit: str, concurrency: in
 
 
 def _seconds(text: str, option: str) -> float:
-    """`90d`, `12h`, `30m` or `45s` as seconds."""
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    number, unit = text[:-1], text[-1:]
-    if unit not in units or not number.isascii() or not number.isdigit() or len(number) > 6:  # noqa: PLR2004 - digits
-        stop(f"{option}: expected a time such as 90d, 12h, 30m or 45s; received '{text[:50]}'", USAGE_ERROR)
-    return float(number) * units[unit]
+    """A time such as `90d`, in seconds."""
+    from seatrial.contracts.slo import parse_duration
+
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        stop(f"{option}: {error}", USAGE_ERROR)
+    if seconds > LONGEST_SECONDS:
+        stop(f"{option}: expected a hundred years at most; received '{text[:50]}'", USAGE_ERROR)
+    return seconds

@@ -15,16 +15,19 @@ PART = 4
 """The least length of a part of somebody's address that their password may not hold."""
 
 
-def fault_of(password: str, email: str) -> str | None:
-    """Why a password may not be chosen, or nothing. Its length decides, and that not everybody tries it first."""
+def fault_of(password: str, email: str) -> tuple[str, str] | None:
+    """What was expected of a password and what came, where it may not be chosen.
+
+    Its length decides, and that not everybody tries it first.
+    """
     if not SHORTEST <= len(password) <= LONGEST:
-        return f"expected {SHORTEST} to {LONGEST} characters; received {len(password)}"
+        return f"{SHORTEST} to {LONGEST} characters", str(len(password))
     plain = password.casefold()
     if plain in _common():
-        return "expected one that is not among the most common passwords"
+        return "one that is not among the most common passwords", "one that is"
     names = {PRODUCT, *(part for part in _parts(email) if len(part) >= PART)}
     if any(name in plain for name in names):
-        return "expected one that holds neither the name of this product nor of the account"
+        return "one that holds neither the name of this product nor of the account", "one that does"
     return None
 
 

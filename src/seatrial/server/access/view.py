@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from seatrial.server.access.principal import ALL_SCOPES, ROLES, Principal, Role, Scope
 from seatrial.server.access.tokens import SigningKey, Verifier
+from seatrial.server.core.clock import at_unix
 from seatrial.server.limits.rate import Rate
 
 
@@ -77,8 +77,7 @@ class AccessView:
         if caller is None:
             return None, "The API key is not known, or was revoked."
         if expires is not None and now >= expires:
-            ended = datetime.fromtimestamp(expires, UTC).isoformat(timespec="seconds")
-            return None, f"The API key expired at {ended.replace('+00:00', 'Z')}."
+            return None, f"The API key expired at {at_unix(expires)}."
         return caller, ""
 
     def of_token(self, token: str, now: float) -> Principal | None:

@@ -104,7 +104,7 @@ class AccountService:
             raise self._failed(address, origin, NO_LOGIN)
         if self._passwords.needs_rehash(kept):
             self._accounts.rehash(account.account_id, kept, self._passwords.hash(password))
-        return self._open(account, network, origin)
+        return self._open(self._newest_signer(), account, network, origin)
 
     def refresh(self, token: str, origin: Origin) -> Tokens:
         """Exchange a refresh token for new ones; raises `Unauthenticated`."""
@@ -137,13 +137,13 @@ class AccountService:
         if not self._passwords.matches(kept, old) or account is None or kept is None:
             raise self._failed(address, origin, NOT_OLD)
         _require_good(new, address, "/new_password")
-        self._newest_signer()
+        signer = self._newest_signer()
         deed = Deed("authn_password_change", caller.name, address, origin)
         changed = self._accounts.set_password(account.account_id, kept, self._passwords.hash(new), deed)
         if changed is None:
             raise self._failed(address, origin, NOT_OLD)
         self._refresh()
-        return self._open(changed, network, origin)
+        return self._open(signer, changed, network, origin)
 
     def reset_password(self, email: str, new: str, who: str) -> Account:
         """Another password for somebody who has forgotten theirs, by whoever may; all their sessions end.
@@ -165,9 +165,9 @@ class AccountService:
         deed = Deed("account_created", who, f"{account.email} ({account.role})", origin)
         return self._accounts.create(account, self._passwords.hash(password), deed)
 
-    def _open(self, account: Account, network: str, origin: Origin) -> Tokens:
+    def _open(self, signer: Signer, account: Account, network: str, origin: Origin) -> Tokens:
         """Begin a session, unless the account was changed since it was read: then the password may be an old one."""
-        signer, session_id, now = self._newest_signer(), keys.random_id(SESSION_CHARACTERS), self._clock()
+        session_id, now = keys.random_id(SESSION_CHARACTERS), self._clock()
         token = _new_token(session_id)
         session = Session(session_id, account.account_id, account.epoch, keys.digest(token), now, now + SESSION_SECONDS)
         deed = Deed("authn_login_success", account.principal.name, _told(session_id), origin)
@@ -204,8 +204,7 @@ def normal(email: str) -> str:
 def _require_good(password: str, email: str, place: str) -> None:
     fault = fault_of(password, email)
     if fault:
-        expected, _, received = fault.removeprefix("expected ").partition("; received ")
-        raise _wrong(place, "This password may not be chosen.", expected, received or "one that is")
+        raise _wrong(place, "This password may not be chosen.", *fault)
 
 
 def _wrong(place: str, detail: str, expected: str, received: str) -> InvalidInput:

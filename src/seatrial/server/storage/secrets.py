@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from seatrial.server.storage.disk import to_disk
+
 ADMIN_TOKEN = "admin.token"  # noqa: S105 - the name of a file
 """The operator's way in: a bearer token."""
 SECRET_KEY = "secret.key"  # noqa: S105 - the same
@@ -56,8 +58,10 @@ def _publish(path: Path, secret: str) -> None:
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(secret + "\n")
+    to_disk(draft)
     try:
         os.link(draft, path)
+        to_disk(path.parent)
     except FileExistsError:
         pass
     finally:

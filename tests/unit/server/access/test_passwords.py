@@ -22,21 +22,24 @@ def test_a_password_of_any_signs_may_be_chosen(length: int) -> None:
 @pytest.mark.parametrize("length", [0, 7, 129])
 def test_too_short_or_too_long(length: int) -> None:
     """The text says what would do, and how long it was."""
-    assert fault_of(("qzjx" * 33)[:length], EMAIL) == f"expected 8 to 128 characters; received {length}"
+    assert fault_of(("qzjx" * 33)[:length], EMAIL) == ("8 to 128 characters", str(length))
 
 
 @pytest.mark.proves("S2")
 @pytest.mark.parametrize("password", ["password", "PassWord", "12345678", "qwertyuiop", "iloveyou", "sunshine"])
 def test_what_everybody_tries_first(password: str) -> None:
     """In any case."""
-    assert fault_of(password, EMAIL) == "expected one that is not among the most common passwords"
+    assert fault_of(password, EMAIL) == ("one that is not among the most common passwords", "one that is")
 
 
 @pytest.mark.proves("S2")
 @pytest.mark.parametrize("password", ["my Seatrial pw", "xADA.LOVELACEx", "analytical123", "zz analytical.example"])
 def test_names_that_are_known(password: str) -> None:
     """Of the product, the account or its host."""
-    assert fault_of(password, EMAIL) == "expected one that holds neither the name of this product nor of the account"
+    assert fault_of(password, EMAIL) == (
+        "one that holds neither the name of this product nor of the account",
+        "one that does",
+    )
 
 
 def test_a_short_name_in_an_address_forbids_little() -> None:

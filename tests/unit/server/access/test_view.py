@@ -88,7 +88,7 @@ def test_a_key_that_has_ended() -> None:
     assert view().of_key("other", NOW) == unknown
     expiring = view(key=replace(KEY, expires=NOW + 1))
     assert expiring.of_key("digest", NOW + 0.9)[0] is not None
-    assert expiring.of_key("digest", NOW + 1) == (None, "The API key expired at 2027-01-15T08:00:01Z.")
+    assert expiring.of_key("digest", NOW + 1) == (None, "The API key expired at 2027-01-15T08:00:01.000Z.")
 
 
 def test_nothing_is_known_at_first() -> None:

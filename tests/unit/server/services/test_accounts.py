@@ -147,7 +147,7 @@ def test_what_is_no_address(text: str) -> None:
         ("seven77", "8 to 128 characters", "7"),
         ("x" * 129, "8 to 128 characters", "129"),
         ("password1", "one that is not among the most common passwords", "one that is"),
-        ("my seatrial", "one that holds neither the name of this product nor of the account", "one that is"),
+        ("my seatrial", "one that holds neither the name of this product nor of the account", "one that does"),
     ],
 )
 def test_a_password_that_may_not_be_chosen(bench: Bench, password: str, expected: str, received: str) -> None:
