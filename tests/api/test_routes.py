@@ -229,7 +229,10 @@ def test_a_model_tells_all_that_is_known(client: TestClient, name: str) -> None:
     assert answer["serving_config"]["runtime"] == "onnxruntime"
     assert {"runtime_version", "threads", "mode"} <= answer["serving_config"].keys()
     assert re.fullmatch(r"sha256:[0-9a-f]{64}", answer["serving_config_digest"])
-    assert (answer["execution"], answer["proofs"], answer["failure"]) == ([], [], None)
+    assert (answer["proofs"], answer["failure"]) == ([], None)
+    assert [cost["examples"] for cost in answer["execution"]] == [1, 2, 4, 8, 16, 32, 64]
+    assert all(cost["run_ms"] > 0 and cost["example_us"] > 0 for cost in answer["execution"])
+    assert answer["serving_config"]["max_batch"] in {1, 2, 4, 8, 16, 32, 64}
 
 
 @pytest.mark.parametrize("name", GOOD)

@@ -8,6 +8,7 @@ from tests.fakes.runtime import EchoRuntime
 
 from seatrial.contracts.golden import Golden, GoldenCase
 from seatrial.contracts.manifest import InputSpec, Label, Manifest, OutputSpec
+from seatrial.server.inference.calibration import Calibration, Cost
 from seatrial.server.inference.model import LoadedModel
 from seatrial.server.inference.runtime import Runtime
 from seatrial.server.inference.signature import Signature
@@ -58,7 +59,7 @@ def a_model(
         runtime=runtime or EchoRuntime(len(manifest.output.classes)),
         serving_config={},
         serving_config_digest="sha256:" + "0" * 64,
-        together=32 if inline else 0,
+        calibration=Calibration((Cost(1, 0.0),), "inline" if inline else "threads", 32),
     )
 
 

@@ -79,6 +79,14 @@ class OutputSpec:
 
 
 @dataclass(frozen=True, slots=True, config=_strict, kw_only=True)
+class Execution:
+    """How the model is to be run, in the place of what the server measures: where, and how many examples at once."""
+
+    mode: Literal["inline", "threads"] | None = None
+    max_batch: Annotated[int, Field(ge=1, le=1024)] | None = None
+
+
+@dataclass(frozen=True, slots=True, config=_strict, kw_only=True)
 class Manifest:
     """A model's manifest. `digest` is `sha256:<hex>` of the ONNX file; `metrics` are the card's figures."""
 
@@ -91,6 +99,7 @@ class Manifest:
     licence: str = ""
     description: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
+    execution: Execution | None = None
     schema: Literal["seatrial/manifest/v1"] = "seatrial/manifest/v1"
 
     @model_validator(mode="after")
@@ -144,6 +153,7 @@ class ManifestDraft:
     licence: Words = ""
     description: Words = ""
     metrics: Annotated[dict[Name, Finite], Field(max_length=1000)] = field(default_factory=dict)
+    execution: Execution | None = None
     version: Any = None
     digest: Any = None
     golden: Any = None

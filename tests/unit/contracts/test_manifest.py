@@ -52,6 +52,7 @@ DOCUMENT: dict[str, Any] = {
     ],
     "output": {"name": "temperature", "units": "degrees Celsius", "classes": []},
     "metrics": {"rmse": 0.5},
+    "execution": {"mode": "threads", "max_batch": 16},
     "golden": "golden.json",
     "digest": "sha256:" + "0a" * 32,
 }

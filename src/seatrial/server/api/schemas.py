@@ -207,6 +207,14 @@ class ModelSummary(_Answer):
     loaded: bool
 
 
+class ExecutionCost(_Answer):
+    """What a run of so many examples costs, as measured when the model was loaded: the best of a few."""
+
+    examples: int
+    run_ms: float = Field(description="Milliseconds.")
+    example_us: float = Field(description="Microseconds an example.")
+
+
 class ModelView(ModelSummary):
     """All that is known of one version."""
 
@@ -214,7 +222,7 @@ class ModelView(ModelSummary):
     manifest: Manifest
     serving_config: dict[str, Any] | None = Field(description="How answers are computed here; null while not loaded.")
     serving_config_digest: str | None
-    execution: list[dict[str, Any]] = Field(description="Measured cost by batch size.")
+    execution: list[ExecutionCost] = Field(description="What runs cost here, by batch size; empty while not loaded.")
     proofs: list[ProofSummary] = Field(description="Graded by this server; empty while the database is gone.")
     failure: str | None = Field(description="Why it could not be loaded.")
 

@@ -16,9 +16,6 @@ from seatrial.server.inference.deadline import Deadline
 from seatrial.server.inference.model import InferResult, LoadedModel
 from seatrial.server.inference.signature import Arrays
 
-MOST_TOGETHER = 32
-"""Examples of one run: it holds up the event loop, and more of them are hardly cheaper each."""
-
 Done = Callable[[InferResult | Exception], None]
 """Hears once, in the event loop, how an example went; never raises."""
 
@@ -60,12 +57,13 @@ class InlineRuns:
     def _run(self) -> None:
         """One run of each model; what is too much for it waits for the next turn, after others have been heard."""
         waiting, self._waiting = self._waiting, {}
-        left = {model: queue[model.together :] for model, queue in waiting.items() if len(queue) > model.together}
+        batches = {model: model.calibration.batch for model in waiting}
+        left = {model: queue[batches[model] :] for model, queue in waiting.items() if len(queue) > batches[model]}
         if left:
             self._waiting = left
             asyncio.get_running_loop().call_soon(self._run)
         for model, queue in waiting.items():
-            _run_together(model, queue[: model.together])
+            _run_together(model, queue[: batches[model]])
 
 
 def _run_together(model: LoadedModel, queue: list[_Waiting]) -> None:

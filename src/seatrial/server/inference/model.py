@@ -6,6 +6,7 @@ from typing import Any
 
 from seatrial.contracts.golden import Golden
 from seatrial.contracts.manifest import Manifest
+from seatrial.server.inference.calibration import Calibration
 from seatrial.server.inference.runtime import Array, Runtime
 from seatrial.server.inference.signature import Signature
 
@@ -14,8 +15,7 @@ from seatrial.server.inference.signature import Signature
 class LoadedModel:
     """A version in memory, warmed and verified; lives until a snapshot without it replaces its own.
 
-    `together` says how many examples, whatever is in them, are so cheap that the event loop may run them at once; 0:
-    not even one.
+    `calibration` says what its runs cost, and how it is run.
     """
 
     model_id: str
@@ -27,12 +27,12 @@ class LoadedModel:
     runtime: Runtime
     serving_config: Mapping[str, Any]
     serving_config_digest: str
-    together: int
+    calibration: Calibration
 
     @property
     def inline(self) -> bool:
-        """Whether single examples are run in the event loop."""
-        return self.together > 0
+        """Whether single examples, whatever is in them, are so cheap that they are run in the event loop."""
+        return self.calibration.mode == "inline"
 
     @property
     def classes(self) -> tuple[str | int, ...]:

@@ -1,6 +1,5 @@
 """What there is to serve: load it, list it, describe it."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,24 +9,15 @@ import orjson
 from seatrial.contracts.digest import digest_of
 from seatrial.contracts.manifest import manifest_as_dict
 from seatrial.server.core.errors import SeatrialError
+from seatrial.server.inference.calibration import Cost, calibrate
 from seatrial.server.inference.golden import Replay, golden_arrays, verify_golden
-from seatrial.server.inference.inline import MOST_TOGETHER
 from seatrial.server.inference.model import LoadedModel
 from seatrial.server.inference.pool import Pool, Snapshot
-from seatrial.server.inference.runtime import Runtime, RuntimeLoader
-from seatrial.server.inference.signature import Arrays, Signature
+from seatrial.server.inference.runtime import RuntimeLoader
+from seatrial.server.inference.signature import Signature
 from seatrial.server.registry.model import SERVED, ModelVersion, Stage
 from seatrial.server.registry.ports import Artifacts, Registry
 
-INLINE_SECONDS = 0.002
-"""An example that takes less than this is run in the event loop; a longer one would hold up the others.
-
-One that was timed tells of the next only where every example is as much work: see `Runtime.steady`."""
-
-TURN_SECONDS = 0.004
-"""How long the event loop may be held up by examples that are run together."""
-
-WARMUP_RUNS = 5
 NOTHING_LOADED = Snapshot()
 
 
@@ -70,7 +60,7 @@ def load_models(
         if version.stage is Stage.PRODUCTION:
             production[version.name] = model
         if not known:
-            log("model_ready", version.model_id, version.stage)
+            log("model_ready", version.model_id, f"{version.stage}: {model.calibration.told()}")
     for name in _without_production(registry, production):
         if name in before.production:
             production[name] = before.production[name]
@@ -105,8 +95,7 @@ def load_model(version: ModelVersion, artifacts: Artifacts, load: RuntimeLoader)
     signature = Signature(manifest)
     arrays = golden_arrays(signature, golden)
     verify_golden(runtime, arrays, golden)
-    seconds = _seconds_per_example(runtime, arrays)
-    inline = runtime.steady and seconds < INLINE_SECONDS
+    calibration = calibrate(runtime, arrays, manifest.execution)
     config = {**runtime.configuration(), "numpy_version": np.__version__}
     return LoadedModel(
         model_id=version.model_id,
@@ -116,9 +105,9 @@ def load_model(version: ModelVersion, artifacts: Artifacts, load: RuntimeLoader)
         golden=golden,
         signature=signature,
         runtime=runtime,
-        serving_config={**config, "mode": "inline" if inline else "threads"},
+        serving_config={**config, "mode": calibration.mode, "max_batch": calibration.batch},
         serving_config_digest=digest_of(orjson.dumps(config, option=orjson.OPT_SORT_KEYS)),
-        together=max(1, min(MOST_TOGETHER, int(TURN_SECONDS / seconds))) if inline else 0,
+        calibration=calibration,
     )
 
 
@@ -148,9 +137,17 @@ def describe_model(registry: Registry, pool: Pool, model_id: str) -> dict[str, A
         "manifest": manifest_as_dict(version.manifest),
         "serving_config": dict(model.serving_config) if model else None,
         "serving_config_digest": model.serving_config_digest if model else None,
-        "execution": [],
+        "execution": [_cost(cost) for cost in model.calibration.costs] if model else [],
         "proofs": [],
         "failure": pool.snapshot.failures.get(version.model_id) or pool.snapshot.failed_on_trial.get(version.model_id),
+    }
+
+
+def _cost(cost: Cost) -> dict[str, Any]:
+    return {
+        "examples": cost.examples,
+        "run_ms": round(cost.seconds * 1e3, 4),
+        "example_us": round(cost.seconds / cost.examples * 1e6, 2),
     }
 
 
@@ -179,14 +176,3 @@ def _summary(version: ModelVersion, pool: Pool) -> dict[str, Any]:
         "reason": version.reason,
         "loaded": pool.snapshot.loaded(version.model_id) is not None,
     }
-
-
-def _seconds_per_example(runtime: Runtime, arrays: Arrays) -> float:
-    """The best of a few runs of one example."""
-    one = {name: array[:1] for name, array in arrays.items()}
-    best = float("inf")
-    for _ in range(WARMUP_RUNS):
-        begin = time.perf_counter()
-        runtime.run(one)
-        best = min(best, time.perf_counter() - begin)
-    return best

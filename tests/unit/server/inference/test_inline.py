@@ -12,6 +12,7 @@ from tests.fakes.runtime import WAIT_SECONDS, EchoRuntime, FailingRuntime
 
 from seatrial.server.core import clock
 from seatrial.server.core.errors import DeadlineExceeded, InferenceFailed
+from seatrial.server.inference.calibration import Calibration
 from seatrial.server.inference.deadline import Deadline
 from seatrial.server.inference.inline import InlineRuns
 from seatrial.server.inference.model import InferResult, LoadedModel
@@ -33,7 +34,7 @@ class PickyRuntime(EchoRuntime):
 
 
 def inline(runtime: Runtime, together: int = TOGETHER) -> LoadedModel:
-    return replace(a_model(a_manifest(), runtime), together=together)
+    return replace(a_model(a_manifest(), runtime), calibration=Calibration((), "inline", together))
 
 
 def example(value: float) -> Arrays:

@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.fakes.artifacts import MemoryArtifacts
-from tests.fakes.models import X, Y, a_manifest, a_model, a_version, artifacts_of, echo_golden
+from tests.fakes.models import a_manifest, a_model, a_version, artifacts_of, echo_golden
 from tests.fakes.registry import MemoryRegistry
 from tests.fakes.runtime import EchoRuntime, FailingRuntime, FixedRuntime, load_echo
 
 from seatrial.contracts.golden import parse_golden
-from seatrial.contracts.manifest import InputSpec, Manifest, manifest_as_dict
+from seatrial.contracts.manifest import Manifest, manifest_as_dict
 from seatrial.server.core.errors import ModelUnusable, UnknownModel
+from seatrial.server.inference.calibration import INLINE_SECONDS
 from seatrial.server.inference.golden import verify_golden
 from seatrial.server.inference.pool import Pool, Snapshot
 from seatrial.server.inference.runtime import Array, Runtime, Stop
 from seatrial.server.registry.model import ModelVersion, Stage
 from seatrial.server.services.models import (
-    INLINE_SECONDS,
     describe_model,
     golden_of,
     list_models,
@@ -61,7 +61,10 @@ def test_staging_and_production_are_loaded() -> None:
 
     assert set(snapshot.by_id) == {"a:2", "a:3"}
     assert {name: model.model_id for name, model in snapshot.production.items()} == {"a": "a:3"}
-    assert events == [("model_ready", "a:2", "staging"), ("model_ready", "a:3", "production")]
+    assert [(event, model_id, told.partition(":")[0]) for event, model_id, told in events] == [
+        ("model_ready", "a:2", "staging"),
+        ("model_ready", "a:3", "production"),
+    ]
 
 
 def test_default_models_come_in_their_own_order() -> None:
@@ -210,13 +213,13 @@ def test_what_was_measured_here_is_no_part_of_the_digest() -> None:
 
 
 def test_a_model_is_warmed_with_its_golden_inputs() -> None:
-    """It has run all of them at once, and single ones, before it serves."""
+    """It has run all of them at once, single ones, and batches, before it serves."""
     runtime = EchoRuntime()
     golden = golden_file(*[({"x": x, "y": 1}, [x + 1.0]) for x in range(3)])
     load_model(a_version(A), with_golden(A, golden), lambda *_: runtime)
 
     assert runtime.runs[0] == 3
-    assert set(runtime.runs[1:]) == {1}
+    assert set(runtime.runs[1:]) == {1, 2, 4, 8, 16, 32, 64}
 
 
 def test_a_runtime_that_fails_makes_its_model_fail() -> None:
@@ -352,19 +355,6 @@ def test_the_golden_answers_of_a_version() -> None:
         "tolerance": 1e-6,
         "cases": [{"input": {"x": 1, "y": 2}, "output": (3.0,), "label": None}],
     }
-
-
-def test_a_cheap_model_runs_inline_and_a_dear_one_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an example takes at best decides, against 2 ms."""
-    times = iter([0.0, 0.003, 1.0, 1.0015, 2.0, 2.003, 3.0, 3.003, 4.0, 4.003] + [i * 0.002 for i in range(10)])
-    monkeypatch.setattr("seatrial.server.services.models.time.perf_counter", lambda: next(times))
-    manifest = a_manifest(X, Y, InputSpec(name="z", dtype="bool"), name="m")
-    golden = golden_file(({"x": 1, "y": 1, "z": True}, [3.0]))
-
-    def load() -> bool:
-        return load_model(a_version(manifest), with_golden(manifest, golden), load_echo).inline
-
-    assert [load(), load()] == [True, False]
 
 
 def test_a_model_of_which_one_run_tells_nothing_never_runs_inline() -> None:

@@ -71,6 +71,7 @@ def describe(model: ModelProto, candidate: Candidate) -> Manifest:
             licence=_plain(draft.licence),
             description=_plain(description)[:MAX_DESCRIPTION],
             metrics=draft.metrics,
+            execution=draft.execution,
         )
     except ValidationError as error:
         raise disagreed(faults_of(error, "manifest")) from error
