@@ -9,6 +9,8 @@ from seatrial.server.registry.mirror import Mirror, View
 
 FOLLOW_SECONDS = 0.5
 """How long a worker waits between two looks."""
+BESIDE_SECONDS = 0.4
+"""The same for what is followed beside: keys that were revoked are refused within a second, by a busy machine too."""
 RETRY_SECONDS = 10.0
 """How long it waits before it tries again to load what failed."""
 STOP_SECONDS = 3.0
@@ -52,9 +54,9 @@ class Follower:
     async def start(self, serve: Serve) -> None:
         """Read the registry, serve it, and go on following it; `serve` is called in a thread."""
         self.serve = serve
-        for look in (self._look_beside, self.look):
+        for look, seconds in ((self._look_beside, BESIDE_SECONDS), (self.look, FOLLOW_SECONDS)):
             await asyncio.to_thread(look)
-            self._tasks.add(asyncio.create_task(self._follow(look)))
+            self._tasks.add(asyncio.create_task(self._follow(look, seconds)))
 
     async def stop(self) -> None:
         """Follow no more, once what runs is over or has taken too long."""
@@ -64,10 +66,10 @@ class Follower:
         for task in self._tasks:
             task.cancel()
 
-    async def _follow(self, look: Callable[[], None]) -> None:
+    async def _follow(self, look: Callable[[], None], seconds: float) -> None:
         while not self._stopped.is_set():
             try:
-                await asyncio.wait_for(self._stopped.wait(), FOLLOW_SECONDS)
+                await asyncio.wait_for(self._stopped.wait(), seconds)
             except TimeoutError:
                 await asyncio.to_thread(look)
 
