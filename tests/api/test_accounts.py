@@ -209,9 +209,7 @@ def test_guessing_at_one_account_is_slowed_from_everywhere(tmp_path: Path) -> No
 
 
 @pytest.mark.proves("S7")
-def test_guessing_from_one_address_is_slowed_over_all_accounts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_guessing_from_one_address_is_slowed_over_all_accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One password for 60 accounts: 50 tries are answered. Another address is not slowed by that.
 
     Hashes are cheap here, so that all is over before the first try comes back, which takes 18 s.

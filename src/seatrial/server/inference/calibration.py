@@ -27,7 +27,7 @@ TURN_SECONDS = 0.004
 BATCH_SECONDS = 0.05
 """How long a run in a thread may take: who comes while it goes on waits for its end."""
 GOOD_ENOUGH = 1.05
-"""A larger batch has to be cheaper by more than this, an example, to be worth the wait."""
+"""What differs by no more than this, an example, is about as cheap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +91,16 @@ def measure(runtime: Runtime, arrays: Arrays, clock: Monotonic) -> tuple[Cost, .
 
 
 def best_batch(costs: Sequence[Cost], mode: Mode) -> int:
-    """The smallest batch that is about as cheap, an example, as any whose run ends soon enough."""
+    """How many examples, of a run that ends soon enough, are about as cheap each as it gets.
+
+    In threads the smallest such batch: who comes later begins sooner. In the event loop the largest: everybody in it
+    would have had to wait for the others anyway.
+    """
     most = TURN_SECONDS if mode == "inline" else BATCH_SECONDS
     allowed = [cost for cost in costs if cost.seconds <= most] or list(costs[:1])
     cheapest = min(cost.each for cost in allowed)
-    return next(cost.examples for cost in allowed if cost.each <= cheapest * GOOD_ENOUGH)
+    good = [cost.examples for cost in allowed if cost.each <= cheapest * GOOD_ENOUGH]
+    return good[-1] if mode == "inline" else good[0]
 
 
 def _repeated(array: Any, size: int) -> Any:  # noqa: ANN401 - arrays
