@@ -240,6 +240,25 @@ def test_many_who_know_their_password_are_not_taken_for_guessers(client: TestCli
     assert [answer.status_code for answer in answers] == [200] * 60
 
 
+@pytest.mark.proves("S7")
+def test_tries_that_nobody_looked_at_are_not_counted(client: TestClient) -> None:
+    """Sixty at an account that takes no more of them do not use up what their address has for others."""
+    tries = [client.post("/auth/login", json=NOBODY).status_code for _ in range(60)]
+
+    assert tries == [401] * 10 + [429] * 50
+    assert client.post("/auth/login", json=CREDENTIALS).status_code == 200
+
+
+def test_a_new_password_that_may_not_be_is_no_guess(client: TestClient) -> None:
+    """Whoever knows the old one may try as often as they like."""
+    wish = {"old_password": PASSWORD, "new_password": "12345678"}
+    headers = bearer(tokens(client)["access_token"])
+    tries = [client.post("/auth/password", json=wish, headers=headers).status_code for _ in range(12)]
+
+    assert tries == [422] * 12
+    assert client.post("/auth/login", json=CREDENTIALS).status_code == 200
+
+
 def test_registration_can_be_closed(tmp_path: Path) -> None:
     """It is where others can reach the server, unless the operator opens it."""
     with serving(tmp_path / "data", setting={"host": "0.0.0.0"}) as started:  # noqa: S104 - nothing is bound

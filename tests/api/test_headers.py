@@ -1,5 +1,6 @@
 """What stands on every answer, whoever asks for what; and what pages of other origins are told."""
 
+import json
 from collections.abc import Callable, Iterator
 
 import httpx2
@@ -65,10 +66,10 @@ ANSWERS: dict[str, Callable[[TestClient], httpx2.Response]] = {
 def test_every_answer_carries_the_security_headers(client: TestClient, what: str) -> None:
     """An error's too: its type is not guessed, it is not framed, run or kept. None says what server it is."""
     answer = ANSWERS[what](client)
-    shared = {**SECURE, "cross-origin-resource-policy": "cross-origin"}
+    shared = "cross-origin" if "access-control-allow-origin" in answer.headers else "same-origin"
 
     assert not what[:3].isdigit() or answer.status_code == int(what[:3])
-    assert {name: answer.headers.get(name) for name in SECURE} == shared
+    assert {name: answer.headers.get(name) for name in SECURE} == {**SECURE, "cross-origin-resource-policy": shared}
     assert {part.strip() for part in answer.headers["content-security-policy"].split(";")} >= DIRECTIVES
     assert "server" not in answer.headers
     assert "strict-transport-security" not in answer.headers
@@ -145,12 +146,19 @@ def test_a_page_of_a_named_origin_may_call(client: TestClient) -> None:
 
 @pytest.mark.proves("S45")
 def test_there_is_no_cors_by_default(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A page of another origin can do nothing."""
+    """A page of another origin can do nothing, whatever it can send without being asked; our own can."""
+    blob = json.dumps({"data": DENVER}).encode()
+    somebody = json.dumps({"email": "a@example.org", "password": "correct horse battery"}).encode()
     with serving(tmp_path_factory.mktemp("plain")) as started:
-        answer = started.post("/predict", json={"data": DENVER}, headers={"Origin": ORIGIN})
+        answer = started.post("/predict", content=blob, headers={"Origin": ORIGIN})
+        nowhere = started.post("/predict", content=blob, headers={"Origin": "null"})
+        listed = started.get("/models", headers={"Origin": ORIGIN})
+        opened = started.post("/auth/register", content=somebody, headers={"Origin": ORIGIN})
+        own = started.post("/predict", content=blob, headers={"Origin": str(started.base_url)})
         preflight = started.options("/predict", headers={"Origin": ORIGIN, "Access-Control-Request-Method": "POST"})
 
-    assert answer.status_code == 200
+    assert (answer.status_code, nowhere.status_code, listed.status_code, opened.status_code) == (401, 401, 401, 403)
+    assert own.status_code == 200
     assert preflight.status_code == 405
     assert [name for name in {*answer.headers, *preflight.headers} if name.startswith("access-control")] == []
     assert answer.headers["cross-origin-resource-policy"] == "same-origin"

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from http.client import HTTPResponse
 
+import httpx2
 import pytest
 from tests.e2e.conftest import StartServer
 from tests.inputs import BLANK, DENVER, single
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.e2e
 GOOD = single("geoclimate", DENVER)
 JSON = {"Content-Type": "application/json"}
 TOKEN = "eyJhbGciOiJFUzI1NiJ9.e30.AA"  # noqa: S105 - of nobody
+PAGE = "https://page.example"
 COUNTED = ("server-timing", "ratelimit")
 """Headers with figures of one answer only."""
 CASES: dict[str, tuple[bytes, dict[str, str]]] = {
@@ -39,7 +41,11 @@ CASES: dict[str, tuple[bytes, dict[str, str]]] = {
     "broken key": (GOOD, {**JSON, "Authorization": "Bearer st_broken"}),
     "unknown key": (GOOD, {**JSON, "Authorization": f"Bearer {TOKEN}"}),
     "forwarded": (GOOD, {**JSON, "X-Forwarded-For": "10.0.0.1", "X-Forwarded-Proto": "https"}),
-    "a page": (GOOD, {**JSON, "Origin": "http://127.0.0.1"}),
+    "a page": (GOOD, {**JSON, "Origin": PAGE}),
+    "a page of elsewhere": (GOOD, {**JSON, "Origin": "https://elsewhere.example"}),
+    "a header twice": (GOOD, {**JSON, "X-Request-Timeout": "5\r\nX-Request-Timeout: 6"}),
+    "another header twice": (GOOD, {**JSON, "X-Other": "5\r\nX-Other: 6"}),
+    "a coding": (GOOD, {**JSON, "Content-Encoding": "identity"}),
     "other host": (GOOD, {**JSON, "Host": "example.org"}),
     "too large": (b" " * 2000 + GOOD, JSON),
 }
@@ -50,7 +56,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One that reads no more than some thousand bytes, and counts calls of this machine too."""
     folder = tmp_path_factory.mktemp("server")
     with server_process(
-        folder, SEATRIAL_MAX_BODY_BYTES="4000", SEATRIAL_ANONYMOUS_RATE_LIMIT="100000/second"
+        folder,
+        SEATRIAL_MAX_BODY_BYTES="4000",
+        SEATRIAL_ANONYMOUS_RATE_LIMIT="100000/second",
+        SEATRIAL_CORS_ORIGINS=PAGE,
     ) as started:
         yield started
 
@@ -105,6 +114,23 @@ def _samples(server: ServerProcess) -> dict[str, float]:
     return {
         name: float(value) for name, _, value in lines if "predict" in name and re.search(r"_(total|count)\b", name)
     }
+
+
+def test_every_call_makes_room_for_the_next(start_server: StartServer) -> None:
+    """A key that may do one thing at once does one after the other, on one connection, however each of them ends."""
+    server = start_server()
+    token = (server.folder / "data" / "admin.token").read_text(encoding="ascii").strip()
+    wish = {"name": "one", "scopes": ["predict"], "concurrency_limit": 1}
+    made = server.http.post(f"{server.url}/auth/keys", json=wish, headers={"Authorization": f"Bearer {token}"})
+    key = {"Authorization": f"Bearer {made.json()['key']}"}
+    kinds = ["a climate", "no JSON", "hardly time", "other type", "a digit", "no such model", "out of range", "no time"]
+    with httpx2.Client(base_url=server.url, timeout=PATIENCE) as client:
+        statuses = [
+            client.post("/predict", content=CASES[kind][0], headers={**CASES[kind][1], **key}).status_code
+            for kind in kinds * 3
+        ]
+
+    assert statuses == [200, 400, 504, 415, 200, 404, 422, 400] * 3
 
 
 def test_half_of_the_callers_hang_up(server: ServerProcess) -> None:

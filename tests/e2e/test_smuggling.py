@@ -1,6 +1,7 @@
 """Requests of which two readers could make two different things: a proxy in front, and the server behind it."""
 
 import socket
+from contextlib import suppress
 
 import pytest
 from tests.live import ServerProcess
@@ -49,4 +50,25 @@ def test_what_can_be_read_in_two_ways_is_refused(server: ServerProcess, sent: by
 
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert answer.count(b"HTTP/1.1") == 1
+    assert b"urn:seatrial:problem:invalid-request" in answer
+    assert b"\r\nx-content-type-options: nosniff\r\n" in answer
     assert server.ready() == 200
+
+
+@pytest.mark.proves("S40")
+@pytest.mark.parametrize("asks", [b"POST /predict", b"GET /models", b"GET /health", b"POST /auth/login"])
+@pytest.mark.parametrize("size", [len(SMUGGLED), 200_000 + len(SMUGGLED)], ids=["at once", "in pieces"])
+def test_a_body_behind_an_upgrade_is_no_request(server: ServerProcess, asks: bytes, size: int) -> None:
+    """A proxy passes it on as a body; the parser would read it as the next request, without the proxy's headers."""
+    upgrade = b" HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: foo\r\nContent-Length: %d\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(asks + upgrade % size)
+        answer = connection.recv(65536)
+        with suppress(ConnectionError):
+            connection.sendall(b"\r\n" * ((size - len(SMUGGLED)) // 2) + SMUGGLED)
+            while block := connection.recv(65536):
+                answer += block
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert b"\r\nconnection: close\r\n" in answer

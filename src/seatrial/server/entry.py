@@ -58,7 +58,14 @@ class Access:
         )
         token = own_secret(settings.data_dir, ADMIN_TOKEN)
         self.guard = Guard(
-            Authenticator(token, self._known, clock.wall, settings.anonymous_scopes, listener_is_loopback=loopback),
+            Authenticator(
+                token,
+                self._known,
+                clock.wall,
+                settings.anonymous_scopes,
+                listener_is_loopback=loopback,
+                origins=settings.cors_origins,
+            ),
             self._limiter,
             Addresses(settings.trusted_proxies),
             _hosts(settings),
@@ -78,7 +85,7 @@ class Access:
             clock.wall,
             self._known.refresh,
         )
-        self.keys = KeyService(database.keys, database.keys, clock.wall, self._known.refresh)
+        self.keys = KeyService(database.keys, database.keys, clock.wall, self._known.refresh, settings.rate_limit)
         self.desk = Desk(
             self.guard, self._limiter, self._accounts, self._threads, self._known, registration,
             clock.monotonic, self.trail.note,

@@ -26,8 +26,10 @@ class Authenticator:
         known: accounts and keys.
         clock: Unix time.
         anonymous_scopes: what callers without credentials hold anywhere; `None` means `predict` and `read` where the
-            listener, the peer and the Host header are loopback and nothing was forwarded, and nothing elsewhere.
+            listener, the peer and the Host header are loopback, nothing was forwarded, no page of elsewhere asks, and
+            nothing otherwise.
         listener_is_loopback: whether the server listens on a loopback address.
+        origins: of pages elsewhere that may call, as if they were here.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Authenticator:
         anonymous_scopes: Iterable[Scope] | None,
         *,
         listener_is_loopback: bool,
+        origins: Iterable[str] = (),
     ) -> None:
         if not admin_token:
             raise ValueError("an empty token would let everybody in")
@@ -46,6 +49,7 @@ class Authenticator:
         self._clock = clock
         self._anonymous = None if anonymous_scopes is None else Principal("anonymous", frozenset(anonymous_scopes))
         self._listener_is_loopback = listener_is_loopback
+        self._origins = frozenset(origin.encode() for origin in origins)
 
     def principal(self, headers: dict[bytes, bytes], peer: str | None) -> Principal:
         """The caller; raises `Unauthenticated` where credentials came that are not valid."""
@@ -59,8 +63,11 @@ class Authenticator:
         return EVERYONE if host_name(headers.get(b"host", b"")) in LOOPBACK_NAMES else NOBODY
 
     def is_near(self, headers: dict[bytes, bytes], peer: str | None) -> bool:
-        """Whether the caller is on this machine, and the server for it only."""
-        return self._listener_is_loopback and is_loopback(peer) and not forwarded(headers)
+        """Whether the caller is on this machine, and the server for it only; a page of elsewhere is from elsewhere."""
+        if not self._listener_is_loopback or not is_loopback(peer) or forwarded(headers):
+            return False
+        origin = headers.get(b"origin")
+        return origin is None or origin in self._origins or origin.partition(b"://")[2] == headers.get(b"host")
 
     def now(self) -> float:
         """Unix time, as it is held against what ends."""

@@ -25,7 +25,7 @@ from seatrial.server.api.document import read_document
 from seatrial.server.api.guard import ANYBODY, Guard, needs_caller
 from seatrial.server.api.openapi import body_of, problems
 from seatrial.server.core.clock import Monotonic
-from seatrial.server.core.errors import LimitExceeded, RegistrationClosed, StorageUnavailable
+from seatrial.server.core.errors import InvalidInput, LimitExceeded, RegistrationClosed, StorageUnavailable
 from seatrial.server.limits.rate import Rate
 from seatrial.server.services.accounts import AccountService, Tokens, normal
 from seatrial.server.services.bounded import BoundedExecutor, Do
@@ -72,7 +72,7 @@ class Desk:
             counted = await self._count_try(do, request, normal(email))
             try:
                 done = await do(work)
-            except StorageUnavailable:
+            except (StorageUnavailable, InvalidInput):
                 _undo(counted)
                 raise
         _undo(counted)
@@ -86,13 +86,16 @@ class Desk:
         network = self.guard.network(request)
         known = await do(partial(self.accounts.knows, address, network))
         place = f":{network}" if known else ""
+        counted: list[Callable[[], object]] = []
         try:
-            undo = await self.limiter.throttle(f"tries:address:{network}", TRIES_OF_ADDRESS)
-            undo_more = await self.limiter.throttle(f"tries:account:{digest(address)[:32]}{place}", TRIES_OF_ACCOUNT)
+            counted.append(await self.limiter.throttle(f"tries:address:{network}", TRIES_OF_ADDRESS))
+            account = f"tries:account:{digest(address)[:32]}{place}"
+            counted.append(await self.limiter.throttle(account, TRIES_OF_ACCOUNT))
         except LimitExceeded:
+            _undo(counted)  # nobody has looked at a password
             self.note(Deed("authn_login_throttled", "unknown", address, self.guard.origin(request), "failure"))
             raise
-        return [undo, undo_more]
+        return counted
 
 
 def auth_routes(desk: Desk) -> APIRouter:

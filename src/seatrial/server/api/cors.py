@@ -17,6 +17,7 @@ class CrossOrigin:
     """The application, which also answers pages of other origins. Credentials of a browser are never asked for."""
 
     def __init__(self, app: Edge, origins: Sequence[str]) -> None:
+        self._app = app
         self._middleware = CORSMiddleware(
             app,
             allow_origins=tuple(origins),
@@ -25,16 +26,20 @@ class CrossOrigin:
             expose_headers=EXPOSED,
         )
         self.begin = app.begin  # what comes from a page does not go the short way
+        self.refuse_unread = app.refuse_unread
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one connection event, as ASGI has it."""
+        """Answer one connection event, as ASGI has it. What comes from no page is answered as if there were none."""
+        if scope["type"] != "http" or not any(name == b"origin" for name, _ in scope["headers"]):
+            await self._app(scope, receive, send)
+            return
 
         async def send_whole(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = _whole(message["headers"])
             await send(message)
 
-        await self._middleware(scope, receive, send_whole if scope["type"] == "http" else send)
+        await self._middleware(scope, receive, send_whole)
 
 
 def cross_origin(edge: Edge, origins: Sequence[str]) -> Edge | CrossOrigin:

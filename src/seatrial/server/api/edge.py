@@ -11,6 +11,7 @@ from seatrial.server.api.pace import Pace
 from seatrial.server.api.problems import problem_of, render
 from seatrial.server.core import ids
 from seatrial.server.core.clock import Monotonic
+from seatrial.server.core.errors import SeatrialError
 from seatrial.server.services.health import Lifecycle
 from seatrial.server.services.limiting import RawHeaders
 from seatrial.server.wire.http11 import WholeRequest
@@ -18,6 +19,9 @@ from seatrial.server.wire.http11 import WholeRequest
 POLICY = b"default-src 'none'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 UNMATCHED = "unmatched"
 """The route label of requests that match no route: raw paths would make labels without end."""
+
+NO_METHOD = "none"
+"""The method label of what could not be read."""
 
 SECURE: RawHeaders = [
     (b"x-content-type-options", b"nosniff"),
@@ -106,6 +110,12 @@ class Edge:
         except Exception as error:  # noqa: BLE001 - as above
             answer(error)
             return True
+
+    def refuse_unread(self, error: SeatrialError) -> tuple[int, RawHeaders, bytes]:
+        """The answer to what cannot be read as a request; see `wire.http11.Application`."""
+        request_id, common = self._common({}, None)
+        exchange = Exchange(NO_METHOD, "/", request_id, self._clock())
+        return self._refuse(exchange, UNMATCHED, error, {}, common)
 
     def _common(self, headers: Headers, peer: str | None) -> tuple[str, RawHeaders]:
         """The id of a request, and what stands on its answer, whatever that is."""

@@ -166,7 +166,9 @@ def check_transfer(headers: Headers) -> None:
     if encoding is not None and encoding.strip().lower() not in {b"", b"identity"}:
         detail = "Compressed bodies are not read; send the body as it is."
         raise UnsupportedMediaType(detail, {"Accept-Encoding": "identity"})
-    if b"upgrade" in headers:  # uvicorn then hands on no body
+    if headers.get(b"transfer-encoding", b"chunked").strip().lower() != b"chunked":
+        raise InvalidHeader("The only Transfer-Encoding that is read is 'chunked'.")
+    if b"upgrade" in headers:
         raise InvalidHeader("This server speaks HTTP/1.1 only; send the request without an Upgrade header.")
 
 

@@ -1,6 +1,7 @@
 """Notes every answer: counts it, and logs it unless it is a success."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
@@ -48,8 +49,13 @@ class Journal:
         self._observer.answered(route, exchange.method, status, seconds)
         if reason is not None:
             self._observer.refused(reason)
-        if status < _ERROR:
-            return
+        if status >= _ERROR:
+            with suppress(OSError, ValueError):  # whoever reads the log may be gone, or its disk full: callers go on
+                self._write(exchange, status, reason, seconds, error)
+
+    def _write(
+        self, exchange: Exchange, status: int, reason: str | None, seconds: float, error: Exception | None
+    ) -> None:
         line = self._log.bind(
             method=exchange.method,
             path=exchange.path[:_SHOWN],

@@ -20,6 +20,8 @@ KINDS: dict[type[Exception], tuple[str, str, int]] = {
     errors.InvalidJSON: ("invalid-json", "The body cannot be read", 400),
     errors.InvalidHeader: ("invalid-header", "A header cannot be read", 400),
     errors.UnknownHost: ("unknown-host", "The host is not served here", 400),
+    errors.InvalidRequest: ("invalid-request", "The request cannot be read", 400),
+    errors.HeadTooLarge: ("head-too-large", "The head of the request is too large", 431),
     errors.ModelRefused: ("model-refused", "The model cannot be registered", 422),
     errors.InvalidInput: ("invalid-input", "The input is not acceptable", 422),
     errors.Unauthenticated: ("unauthenticated", "Credentials are needed", 401),

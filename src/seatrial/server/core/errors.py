@@ -5,6 +5,8 @@ SeatrialError
 |   +-- InvalidJSON          the body is not JSON that we read
 |   +-- InvalidHeader        a header holds what it may not
 |   +-- UnknownHost          the Host header names a host that we do not serve
+|   +-- InvalidRequest       this is no HTTP that we read
+|   +-- HeadTooLarge         the headers of a request are too long, or too many
 +-- InvalidInput             the body is JSON, but not an input; carries faults
 |   +-- ModelRefused         a file, or what came with it, cannot be registered
 +-- Unauthenticated          no or bad credentials
@@ -62,6 +64,14 @@ class InvalidHeader(BadRequest):
 
 class UnknownHost(BadRequest):
     """The Host header names a host that this server does not answer for."""
+
+
+class InvalidRequest(BadRequest):
+    """What came cannot be read as a request."""
+
+
+class HeadTooLarge(BadRequest):
+    """The target, the headers or the trailers of a request are too long, or too many."""
 
 
 class InvalidInput(SeatrialError):

@@ -17,7 +17,7 @@ from seatrial.server.inference.model import InferResult, LoadedModel
 from seatrial.server.inference.signature import Arrays
 
 Done = Callable[[InferResult | Exception], None]
-"""Hears once, in the event loop, how an example went; never raises."""
+"""Hears once, in the event loop, how an example went; is not to raise."""
 
 
 class _Waiting(NamedTuple):
@@ -74,7 +74,7 @@ def _run_together(model: LoadedModel, queue: list[_Waiting]) -> None:
         if waiting.deadline.remaining() > 0:
             alive.append(waiting)
         else:
-            waiting.done(DeadlineExceeded("queue", waiting.deadline.seconds))
+            _tell(waiting, DeadlineExceeded("queue", waiting.deadline.seconds))
     if not alive:
         return
     first = alive[0].arrays
@@ -87,13 +87,21 @@ def _run_together(model: LoadedModel, queue: list[_Waiting]) -> None:
         output = model.runtime.run(arrays)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
         if len(alive) == 1:
-            alive[0].done(error)
+            _tell(alive[0], error)
             return
         for waiting in alive:
             _run_together(model, [waiting])
         return
     end = time.perf_counter()
     for row, waiting in enumerate(alive):
-        waiting.done(
-            InferResult(model, output[row : row + 1], 1, begin - waiting.since, end - begin, end - waiting.since)
-        )
+        times = begin - waiting.since, end - begin, end - waiting.since
+        _tell(waiting, InferResult(model, output[row : row + 1], 1, *times))
+
+
+def _tell(waiting: _Waiting, outcome: InferResult | Exception) -> None:
+    """Whatever goes wrong in telling one does not keep the others from hearing."""
+    try:
+        waiting.done(outcome)
+    except Exception as error:  # noqa: BLE001 - it is told to whom the event loop tells such things
+        told = {"message": "an answer could not be given", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(told)

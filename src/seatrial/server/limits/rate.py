@@ -21,6 +21,10 @@ class Rate:
         """Seconds until one more is allowed."""
         return self.window / self.limit
 
+    def exceeds(self, other: "Rate") -> bool:
+        """Whether it ever lets through what the other does not: more at once, or more in the long run."""
+        return self.limit > other.limit or self.interval < other.interval
+
     def shared_by(self, workers: int) -> "Rate":
         """The share of one of so many workers, who know nothing of each other; at least one call."""
         return self if workers == 1 else Rate(max(1, self.limit // workers), self.window)

@@ -20,6 +20,8 @@ KEY_ID_CHARACTERS = 8
 KEY_NAME = r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}"
 OVERLAP_SECONDS = 86400.0
 """How long a key that was exchanged is still good, if nobody says otherwise."""
+MOST_KEYS = 100
+"""Of an account, that have not ended."""
 LONGEST_OVERLAP_SECONDS = 90 * 86400.0
 SETTLE_SECONDS = 2.0
 """How old a signing key is before it signs: until then not every worker knows it."""
@@ -45,19 +47,30 @@ def require_key_name(name: str) -> None:
 
 
 class KeyService:
-    """Lives as long as the server. Who holds `admin` sees and ends the keys of all, others their own."""
+    """Lives as long as the server. Who holds `admin` sees and ends the keys of all, others their own.
 
-    def __init__(self, store: Keys, source: AccessSource, clock: Wall, refresh: Callable[[], None]) -> None:
+    `most` is the rate that keys have of which nothing is said; more than it is only given by who holds `admin`.
+    """
+
+    def __init__(
+        self,
+        store: Keys,
+        source: AccessSource,
+        clock: Wall,
+        refresh: Callable[[], None],
+        most: Rate | None = None,
+    ) -> None:
         self._store = store
         self._source = source
         self._clock = clock
         self._refresh = refresh
+        self._most = most
 
     def create(self, wish: Wish, caller: Principal, origin: Origin) -> tuple[str, ApiKey]:
         """A key, which nobody can tell again, and what is kept of it.
 
         Raises:
-            InvalidInput: it would hold more than the caller does, or end in the past.
+            InvalidInput: it would hold more than the caller does, or end in the past; or they have too many.
         """
         now = self._clock()
         if more := sorted(wish.scopes - caller.scopes):
@@ -67,11 +80,23 @@ class KeyService:
         if wish.expires is not None and wish.expires <= now:
             fault = Fault("/expires_at", "It would have ended already.", "a moment in the future", "one in the past")
             raise InvalidInput("The key would have ended already.", [fault])
+        if "admin" not in caller.scopes:
+            self._require_modest(wish, caller, now)
         owner = caller.subject if caller.kind == "user" else None
         secret, key = self._new(wish, owner, now)
         self._store.add_key(key, Deed("key_created", caller.name, f"{key.key_id} ({key.name})", origin))
         self._refresh()
         return secret, key
+
+    def _require_modest(self, wish: Wish, caller: Principal, now: float) -> None:
+        if wish.rate and self._most and wish.rate.exceeds(self._most):
+            detail = "More than keys have of which nothing is said is given by who holds admin."
+            fault = Fault("/rate_limit", detail, f"at most {self._most}", str(wish.rate))
+            raise InvalidInput("The key would have a higher limit than others.", [fault])
+        own = (key for key in self._source.api_keys() if key.account_id == caller.subject and key.revoked is None)
+        if sum(key.expires is None or key.expires > now for key in own) >= MOST_KEYS:
+            fault = Fault("", "The account has too many keys.", f"at most {MOST_KEYS} keys", f"{MOST_KEYS} already")
+            raise InvalidInput("The account has too many keys: revoke those that are not used.", [fault])
 
     def list(self, caller: Principal) -> Sequence[ApiKey]:
         """The keys that the caller may see, the oldest first."""

@@ -80,6 +80,9 @@ def test_a_loopback_caller_may_predict_and_read(host: bytes, peer: str) -> None:
         (HEADERS | {b"x-forwarded-for": b"127.0.0.1"}, "127.0.0.1", True),
         (HEADERS | {b"x-forwarded-host": b"localhost"}, "127.0.0.1", True),
         (HEADERS | {b"via": b"1.1 proxy"}, "127.0.0.1", True),
+        (HEADERS | {b"origin": b"https://elsewhere.example"}, "127.0.0.1", True),
+        (HEADERS | {b"origin": b"null"}, "127.0.0.1", True),
+        (HEADERS | {b"origin": b"http://localhost:1"}, "127.0.0.1", True),
     ],
 )
 def test_each_clause_alone_keeps_an_anonymous_caller_out(

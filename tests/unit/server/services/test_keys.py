@@ -7,12 +7,13 @@ from tests.fakes.clock import ManualClock
 from seatrial.server.access import keys
 from seatrial.server.access.audit import Deed, Origin
 from seatrial.server.access.mirror import AccessMirror
-from seatrial.server.access.principal import ADMIN, ROLES, Principal, Scope
+from seatrial.server.access.principal import ADMIN, ALL_SCOPES, ROLES, Principal, Scope
 from seatrial.server.access.tokens import open_signer
 from seatrial.server.access.view import Account, ApiKey
 from seatrial.server.core.errors import InvalidInput, UnknownKey
 from seatrial.server.limits.rate import Rate
 from seatrial.server.services.keys import (
+    MOST_KEYS,
     SETTLE_SECONDS,
     SIGNING_OVERLAP_SECONDS,
     KeyService,
@@ -55,7 +56,7 @@ class Bench:
             self.store.create(account, "hash", DEED)
         self.known = AccessMirror(self.store, self.clock)
         self.known.refresh()
-        self.service = KeyService(self.store, self.store, self.clock, self.known.refresh)
+        self.service = KeyService(self.store, self.store, self.clock, self.known.refresh, Rate(600, 60))
 
     def make(self, wish: Wish | None = None, caller: Principal = ADA.principal) -> tuple[str, ApiKey]:
         """A key."""
@@ -296,3 +297,43 @@ def test_a_key_that_never_ends_is_exchanged_for_such(bench: Bench) -> None:
     made = [bench.rotate(key)[1] for _ in range(2)]
 
     assert [one.expires for one in made] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("rate", "good"),
+    [
+        (Rate(600, 60), True),
+        (Rate(10, 1), True),
+        (Rate(599, 3600), True),
+        (Rate(601, 60), False),
+        (Rate(11, 1), False),
+        (Rate(10**6, 86400), False),
+    ],
+)
+def test_nobody_lifts_their_own_limit(rate: Rate, *, good: bool) -> None:
+    """Neither for a moment nor in the long run; who holds `admin` gives what they like."""
+    bench = Bench()
+    boss = Principal("user:boss@example.org", ALL_SCOPES, "user", "boss")
+
+    assert bench.make(Wish("more", READ, rate=rate), boss)[1].rate == rate
+    if good:
+        assert bench.make(Wish("mine", READ, rate=rate))[1].rate == rate
+        return
+    with pytest.raises(InvalidInput) as caught:
+        bench.make(Wish("mine", READ, rate=rate))
+    (fault,) = caught.value.faults
+    assert (fault.pointer, fault.expected, fault.received) == ("/rate_limit", "at most 600/minute", str(rate))
+
+
+def test_an_account_has_only_so_many_keys() -> None:
+    """Those that have ended do not count, nor those of others."""
+    bench = Bench()
+    made = [bench.make()[1] for _ in range(MOST_KEYS)]
+    with pytest.raises(InvalidInput, match="too many keys"):
+        bench.make()
+
+    bench.make(caller=BOB.principal)
+    bench.service.revoke(made[0].key_id, ADA.principal, ORIGIN)
+    bench.make(Wish("short", READ, expires=bench.clock() + 60))
+    bench.clock.advance(61)
+    bench.make()

@@ -9,7 +9,15 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from seatrial.server.wire.http11 import MOST_BYTES, Connection, WholeRequest
+from seatrial.server.core.errors import HeadTooLarge, SeatrialError
+from seatrial.server.wire.http11 import (
+    MOST_AHEAD_BYTES,
+    MOST_BYTES,
+    MOST_FIELDS,
+    MOST_HEAD_BYTES,
+    Connection,
+    WholeRequest,
+)
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: a\r\n"
 BODY = b"Content-Length: 3\r\n\r\n"
@@ -57,6 +65,7 @@ class App:
     def __init__(self) -> None:
         self.short: list[WholeRequest] = []
         self.long: list[tuple[str, bytes]] = []
+        self.heard: list[list[tuple[bytes, bytes]]] = []
         self.takes: Callable[[WholeRequest], bool] = lambda _: True
 
     def begin(self, request: WholeRequest) -> bool:
@@ -66,6 +75,10 @@ class App:
         self.short.append(request)
         return True
 
+    def refuse_unread(self, error: SeatrialError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """Say which error it was."""
+        return 431 if isinstance(error, HeadTooLarge) else 400, [], type(error).__name__.encode()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Echo the body."""
         body, more = b"", True
@@ -74,6 +87,7 @@ class App:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         self.long.append((scope["path"], body))
+        self.heard.append(scope["headers"])
         headers = [(b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -303,13 +317,178 @@ def test_an_idle_connection_is_closed_in_its_time() -> None:
     talk(script)
 
 
-def test_what_is_no_http_ends_the_connection() -> None:
-    """400, once, whatever had begun."""
+def refusals(talk: Talk) -> list[bytes]:
+    """What was said of what could not be read."""
+    return [part.rpartition(b"\r\n\r\n")[2] for part in talk.wire.written.split(b"HTTP/1.1 4")[1:]]
+
+
+def told(*parts: bytes) -> Talk:
+    """A conversation of one side only."""
 
     async def script(talk: Talk) -> None:
-        await talk.hear(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n")
+        await talk.hear(*parts)
+        assert talk.wire.closed or not talk.wire.written.startswith(b"HTTP/1.1 4")
+
+    return talk(script)
+
+
+def test_what_is_no_http_ends_the_connection() -> None:
+    """400, once, whatever had begun; nothing that follows is heard."""
+    done = told(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", OTHER)
+
+    assert refusals(done) == [b"InvalidRequest"]
+    assert b"\r\nconnection: close\r\n" in done.wire.written
+    assert (done.app.short, done.app.long) == ([], [])
+
+
+def test_a_good_request_before_garbage_is_answered() -> None:
+    """It alone: what it was sent with is not told of."""
+
+    async def script(talk: Talk) -> None:
+        await talk.hear(ASKED + b"garbage\r\n\r\n", OTHER)
+        assert not talk.wire.closed
+        talk.app.short[0].answer(200, [], b"good")
+        assert talk.wire.closed
 
     done = talk(script)
+    assert done.wire.written == b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ngood"
+    assert done.app.long == []
+
+
+def test_a_request_in_parts_before_garbage_is_answered_too() -> None:
+    """Also one that goes the long way, and those that wait behind it; the connection ends after them."""
+    done = told(OTHER + OTHER + b"garbage\r\n\r\n", OTHER)
+
+    assert done.app.long == [("/models", b"")] * 2
+    assert done.wire.written.count(b"HTTP/1.1") == 2
+
+
+@pytest.mark.parametrize("upgrade", [b"websocket", b"h2c", b"foo"])
+@pytest.mark.parametrize("length", [b"Content-Length: 34\r\n", b"Transfer-Encoding: chunked\r\n"])
+def test_a_body_behind_an_upgrade_is_no_request(upgrade: bytes, length: bytes) -> None:
+    """A proxy may take it for a body: nothing of it is heard, in whatever pieces it comes."""
+    head = HEAD + b"Connection: Upgrade\r\nUpgrade: " + upgrade + b"\r\n" + length + b"\r\n"
+
+    for parts in ((head, OTHER), (head + OTHER,), (head + b"\r\n\r\n", OTHER, OTHER)):
+        done = told(*parts)
+        assert refusals(done) == [b"InvalidRequest"]
+        assert (done.app.short, done.app.long) == ([], [])
+
+
+def test_an_upgrade_without_a_body_is_answered_and_nothing_follows_it() -> None:
+    """As if it had not asked; whatever its caller sends next may be another protocol."""
+    done = told(OTHER[:-2] + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n", OTHER)
+
+    assert done.app.long == [("/models", b"")]
+    assert done.wire.written.startswith(b"HTTP/1.1 200 ")
     assert done.wire.closed
-    assert done.wire.written.startswith(b"HTTP/1.1 400 ")
-    assert (done.app.short, done.app.long) == ([], [])
+
+
+PIECE = b"x" * 1000
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [b"GET /", *[PIECE] * 100],
+        [b"GET / HTTP/1.1\r\nX: ", *[PIECE] * 100],
+        [b"GET / HTTP/1.1\r\n" + b"X" * 1000, *[PIECE] * 100],
+        [b"GET / HTTP/1.1\r\n", *[b"X: y\r\n"] * 200],
+        [b"GET / HTTP/1.1\r\n", *[b"X: " + PIECE + b"\r\n"] * 100],
+        [HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n", *[b"X: y\r\n"] * 200],
+        [HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n", *[b"X: " + PIECE + b"\r\n"] * 100],
+        [HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: ", *[PIECE] * 100],
+    ],
+    ids=[
+        "target",
+        "one header",
+        "a name",
+        "many headers",
+        "long headers",
+        "many trailers",
+        "long trailers",
+        "a trailer",
+    ],
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_heads_and_trailers_have_bounds(parts: list[bytes], *, whole: bool) -> None:
+    """431, and nothing more is heard; at once or bit by bit."""
+    done = told(b"".join(parts)) if whole else told(*parts)
+
+    assert refusals(done) == [b"HeadTooLarge"]
+    assert done.wire.closed
+    assert done.app.short == []
+
+
+def test_as_much_as_is_allowed_is_heard() -> None:
+    """Just as many headers, and just as long."""
+    many = b"".join(b"X-%d: y\r\n" % number for number in range(MOST_FIELDS - 2))
+    long = b"X: " + b"y" * (MOST_HEAD_BYTES - 200) + b"\r\n"
+
+    for extra in (many, long):
+        assert ways(HEAD + extra + BODY + b"abc") == ([b"abc"], [])
+        assert ways(HEAD, *(extra[at : at + 999] for at in range(0, len(extra), 999)), BODY + b"abc") == ([b"abc"], [])
+
+
+@pytest.mark.parametrize("sent", [HEAD, HEAD.replace(b"/predict", b"/other")])
+def test_trailers_are_no_headers(sent: bytes) -> None:
+    """A proxy in front has looked at headers only."""
+
+    async def script(talk: Talk) -> None:
+        await talk.hear(
+            sent
+            + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Forwarded-For: 6.6.6.6\r\nAuthorization: b\r\n\r\n"
+        )
+
+    done = talk(script)
+    (headers,) = [request.headers for request in done.app.short] or done.app.heard
+    assert headers == [(b"host", b"a"), (b"transfer-encoding", b"chunked")]
+
+
+def test_a_thousand_requests_that_come_at_once_are_not_all_begun_at_once() -> None:
+    """Each is answered, in its turn; what waits is bytes, and no more of them are taken."""
+    count, most = 5000, 0
+
+    async def script(talk: Talk) -> None:
+        nonlocal most
+        talk.connection.data_received(OTHER * count)
+        talk.connection.data_received(OTHER)
+        assert not talk.wire.reading
+        while len(talk.app.long) <= count:
+            most = max(most, len(talk.connection.pipeline))
+            await talk.rest()
+
+    done = talk(script)
+    assert most <= MOST_AHEAD_BYTES // len(OTHER) + 1
+    assert done.wire.written.count(b"HTTP/1.1 200 OK") == count + 1
+    assert done.wire.reading
+
+
+def test_a_refusal_does_not_put_an_end_to_what_came_with_it() -> None:
+    """The timer of an idle connection runs only while nothing is asked on it."""
+
+    async def script(talk: Talk) -> None:
+        def refuse(request: WholeRequest) -> bool:
+            request.answer(422, [], b"no")
+            return True
+
+        talk.app.takes = refuse
+        talk.connection.data_received(ASKED + HEAD.replace(b"/predict", b"/other") + BODY)
+        assert talk.connection.timeout_keep_alive_task is None
+        await talk.hear(b"abc")
+
+    assert talk(script).app.long == [("/other", b"abc")]
+
+
+def test_an_application_that_fails_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    """The caller hears that it cannot be answered, the log why."""
+
+    async def script(talk: Talk) -> None:
+        def fail(request: WholeRequest) -> bool:
+            raise ZeroDivisionError(request.target)
+
+        talk.app.takes = fail
+        await talk.hear(ASKED)
+
+    assert refusals(talk(script)) == [b"InvalidRequest"]
+    assert "ZeroDivisionError: /predict" in caplog.text
