@@ -25,7 +25,7 @@ MOST_BYTES: Final = 64 * 1024
 MOST_HEAD_BYTES: Final = 64 * 1024
 """Of the target and the headers of a request together, and of the trailers after a body."""
 MOST_FIELDS: Final = 128
-"""Headers, or trailers, of a request."""
+"""Headers of a request."""
 MOST_AHEAD_BYTES: Final = 16 * 1024
 """How much is looked through at once for requests that are sent without waiting for answers."""
 
@@ -95,7 +95,7 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(*args, **kwargs)
         self._in_head = False
-        self._head_bytes = self._trailers = self._silent_bytes = 0
+        self._head_bytes = self._silent_bytes = 0
         self._heard = self._deaf = False
         self._later = bytearray()
         self._why: SeatrialError | None = None
@@ -147,9 +147,16 @@ class Connection(HttpToolsProtocol):
                 self.logger.exception("A request could not be begun", exc_info=error)
             self._stop_reading(self._why or InvalidRequest("What came cannot be read as a request of HTTP."))
             return
-        self._silent_bytes = 0 if self._heard else self._silent_bytes + len(data)
-        if self._silent_bytes > MOST_HEAD_BYTES:
-            self._stop_reading(_too_large())
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MOST_HEAD_BYTES + MOST_AHEAD_BYTES or len(self.headers) > MOST_FIELDS:
+                self._stop_reading(_too_large())
+        elif self._heard:
+            self._silent_bytes = 0
+        else:  # a trailer
+            self._silent_bytes += len(data)
+            if self._silent_bytes > MOST_HEAD_BYTES:
+                self._stop_reading(_too_large())
 
     def _leave_the_rest(self) -> None:
         """Of a request that is not complete nobody knows when the rest will come."""
@@ -163,32 +170,26 @@ class Connection(HttpToolsProtocol):
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
-        self._in_head, self._head_bytes, self._trailers = True, 0, 0
+        self._in_head, self._head_bytes = True, 0
 
     def on_url(self, url: bytes) -> None:
         """A part of the target came."""
         self.url += url
-        self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header came, or a trailer, which is counted and not heard: nobody has looked at those before us."""
-        self._heard = True
-        self._count_head(len(name) + len(value))
+        """A header came, or a trailer, which is not heard: nobody has looked at those before us."""
         if not self._in_head:
-            self._trailers += 1
-            if self._trailers > MOST_FIELDS:
-                self._refuse(_too_large())
             return
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
         self.headers.append((name, value))
-        if len(self.headers) > MOST_FIELDS:
-            self._refuse(_too_large())
 
     def on_headers_complete(self) -> None:
         """Choose the way."""
-        self._heard, self._in_head, self._head_bytes = True, False, 0
+        self._heard, self._in_head = True, False
+        if len(self.headers) > MOST_FIELDS or (self._head_bytes and self._head_size() > MOST_HEAD_BYTES):
+            self._refuse(_too_large())
         if self.parser.should_upgrade():
             self._begin_upgrade()
         elif self.url in SHORT and self._is_plain():
@@ -280,10 +281,8 @@ class Connection(HttpToolsProtocol):
         if not request.more_body:
             super().on_message_complete()
 
-    def _count_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > MOST_HEAD_BYTES:
-            self._refuse(_too_large())
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     def _refuse(self, why: SeatrialError) -> None:
         """Have the parser stop, in one of its callbacks."""
@@ -324,5 +323,5 @@ def _is_begun(cycle: object) -> bool:
 
 
 def _too_large() -> HeadTooLarge:
-    limits = f"{MOST_FIELDS} headers and {MOST_HEAD_BYTES} bytes"
-    return HeadTooLarge(f"The target, headers and trailers of a request have at most {limits}.")
+    limits = f"{MOST_HEAD_BYTES} bytes, and {MOST_FIELDS} headers"
+    return HeadTooLarge(f"The target and headers of a request have at most {limits}; its trailers as many bytes.")

@@ -395,7 +395,7 @@ PIECE = b"x" * 1000
         [b"GET / HTTP/1.1\r\n" + b"X" * 1000, *[PIECE] * 100],
         [b"GET / HTTP/1.1\r\n", *[b"X: y\r\n"] * 200],
         [b"GET / HTTP/1.1\r\n", *[b"X: " + PIECE + b"\r\n"] * 100],
-        [HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n", *[b"X: y\r\n"] * 200],
+        [HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n", *[b"X: y\r\n"] * 20_000],
         [HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n", *[b"X: " + PIECE + b"\r\n"] * 100],
         [HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: ", *[PIECE] * 100],
     ],
