@@ -295,14 +295,14 @@ class Connection(HttpToolsProtocol):
         cycle: Any = self.cycle
         lost = cycle is not None and not cycle.response_complete and (cycle.more_body or not _is_begun(cycle))
         if lost:  # its rest is not heard, so there is nothing to wait for
+            if self.pipeline and self.pipeline[0][0] is cycle:  # others are answered first, and the last one closes
+                self.pipeline.popleft()
+                cycle.response_complete = True
+                return
             cycle.disconnected = True
             cycle.message_event.set()
-            if not (self.pipeline and self.pipeline[0][0] is cycle):
-                self._say(why, said=getattr(cycle, "response_started", False))
-                return
-            self.pipeline.popleft()
-            return
-        if cycle is None or cycle.response_complete:
+            self._say(why, said=getattr(cycle, "response_started", False))
+        elif cycle is None or cycle.response_complete:
             self._say(why, said=False)
 
     def _say(self, why: SeatrialError, *, said: bool) -> None:
