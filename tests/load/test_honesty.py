@@ -157,6 +157,7 @@ def test_a_stall_fails_though_its_end_holds_up_the_generator(tmp_path: Path) -> 
     assert found["total"]["corrected"]["p99_ms"] >= 5000
 
 
+@pytest.mark.shared
 def test_a_stall_shows_in_a_closed_loop(tmp_path: Path) -> None:
     """In `high`: the corrected p99 is above 5 s; what users measured is beside it, and their median is fine."""
     with planted_server(stall_at=11, stall_for=10) as url:
