@@ -136,7 +136,7 @@ def report(
         inside = [(done - asked) * 1000 for asked, done, _ in seen.answers if begun <= asked < end]
         p99[busy].append(float(np.percentile(inside, 99)))
     ratio, low, high = harness.interval([a / b for a, b in zip(p99[True], p99[False], strict=True)])
-    took = [seconds * 1000 for _, seconds in logins]
+    took = [seconds * 1000 for statuses, seconds in logins if statuses[-1] == 200]
     return {
         "windows": len(p99[True]),
         "answers": len(seen.answers),

@@ -16,6 +16,7 @@ DType = Literal[
     "bool", "string",
 ]  # fmt: skip
 Task = Literal["classification", "regression"]
+Mode = Literal["inline", "threads"]
 Label = Annotated[str, Field(max_length=200)] | Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 Axis = Annotated[int, Field(ge=1, le=2**31)]
 Words = Annotated[str, Field(max_length=10_000)]
@@ -82,7 +83,7 @@ class OutputSpec:
 class Execution:
     """How the model is to be run, in the place of what the server measures: where, and how many examples at once."""
 
-    mode: Literal["inline", "threads"] | None = None
+    mode: Mode | None = None
     max_batch: Annotated[int, Field(ge=1, le=1024)] | None = None
 
 

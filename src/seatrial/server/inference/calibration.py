@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from seatrial.contracts.manifest import Execution
+from seatrial.contracts.manifest import Execution, Mode
 from seatrial.server.core.clock import Monotonic, monotonic
 from seatrial.server.inference.runtime import Runtime
 from seatrial.server.inference.signature import Arrays
-
-Mode = Literal["inline", "threads"]
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 """Examples in a run, as they are tried."""

@@ -147,7 +147,7 @@ def _cost(cost: Cost) -> dict[str, Any]:
     return {
         "examples": cost.examples,
         "run_ms": round(cost.seconds * 1e3, 4),
-        "example_us": round(cost.seconds / cost.examples * 1e6, 2),
+        "example_us": round(cost.each * 1e6, 2),
     }
 
 

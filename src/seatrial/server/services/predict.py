@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 
 from seatrial.server.core.errors import ModelNotLoaded, UnknownModel
 from seatrial.server.inference.deadline import Deadline
@@ -23,7 +22,7 @@ class Predictor:
         self._executor = executor
         self._registry = registry
         self._inline = InlineRuns()
-        self._tasks: set[asyncio.Task[InferResult]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, request: InferRequest, deadline: Deadline, done: Done) -> None:
         """Answer one example by `done`; what is plainly wrong is raised at once, as `predict` does."""
@@ -31,19 +30,16 @@ class Predictor:
         if model.inline:
             self._inline.add(model, arrays, deadline, done)
             return
-        task = asyncio.get_running_loop().create_task(self._executor.run(model, arrays, 1, deadline))
+        task = asyncio.get_running_loop().create_task(self._run(model, arrays, deadline, done))
         self._tasks.add(task)
-        task.add_done_callback(partial(self._ended, done))
+        task.add_done_callback(self._tasks.discard)
 
-    def _ended(self, done: Done, task: asyncio.Task[InferResult]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled():
-            return
-        error = task.exception()
-        if isinstance(error, Exception):
-            done(error)
-        elif error is None:
-            done(task.result())
+    async def _run(self, model: LoadedModel, arrays: Arrays, deadline: Deadline, done: Done) -> None:
+        try:
+            outcome: InferResult | Exception = await self._executor.run(model, arrays, 1, deadline)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
+            outcome = error
+        done(outcome)
 
     async def predict(self, request: InferRequest, deadline: Deadline) -> InferResult:
         """Answer one example.

@@ -29,7 +29,8 @@ MOST_FIELDS: Final = 128
 MOST_AHEAD_BYTES: Final = 16 * 1024
 """How much is looked through at once for requests that are sent without waiting for answers."""
 
-RawHeaders = Iterable[tuple[bytes, bytes]]
+Fields = Iterable[tuple[bytes, bytes]]
+"""Headers of an answer."""
 
 
 class Application(Protocol):
@@ -38,7 +39,7 @@ class Application(Protocol):
     def begin(self, request: "WholeRequest") -> bool:
         """Begin to answer a POST that came whole, by `request.answer`; `False` leaves it to the application's ASGI."""
 
-    def refuse_unread(self, error: SeatrialError) -> tuple[int, RawHeaders, bytes]:
+    def refuse_unread(self, error: SeatrialError) -> tuple[int, Fields, bytes]:
         """Status, headers and body of the answer to what cannot be read as a request."""
 
 
@@ -72,7 +73,7 @@ class WholeRequest:
         self.handed = self.disconnected = self.response_complete = False
         self.keep_alive = True
 
-    def answer(self, status: int, headers: RawHeaders, body: bytes) -> None:
+    def answer(self, status: int, headers: Fields, body: bytes) -> None:
         """Send the whole answer. Values of headers are the application's own: they are not looked through."""
         self._connection.send_whole(self, status, headers, body)
 
@@ -243,7 +244,7 @@ class Connection(HttpToolsProtocol):
             self.loop.call_soon(self._hear_later)
         self._close_if_idle()
 
-    def send_whole(self, request: WholeRequest, status: int, headers: RawHeaders, body: bytes) -> None:
+    def send_whole(self, request: WholeRequest, status: int, headers: Fields, body: bytes) -> None:
         """Send an answer by one write, and go on as uvicorn does."""
         if request.disconnected or self.transport.is_closing():
             return
@@ -253,7 +254,7 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
         self.on_response_complete()
 
-    def _write(self, status: int, headers: RawHeaders, body: bytes, request: WholeRequest | None = None) -> None:
+    def _write(self, status: int, headers: Fields, body: bytes, request: WholeRequest | None = None) -> None:
         lines = [STATUS_LINE[status]]
         closing = False
         for name, value in (*self.server_state.default_headers, *headers):

@@ -7,8 +7,8 @@ import pytest
 from tests.fakes.clock import ManualClock
 from tests.fakes.runtime import EchoRuntime
 
-from seatrial.contracts.manifest import Execution
-from seatrial.server.inference.calibration import BUDGET_SECONDS, RUNS, Calibration, Cost, Mode, best_batch, calibrate
+from seatrial.contracts.manifest import Execution, Mode
+from seatrial.server.inference.calibration import BUDGET_SECONDS, RUNS, Calibration, Cost, best_batch, calibrate
 from seatrial.server.inference.runtime import Array, Stop
 
 GOLDEN = {"x": np.array([1, 2, 3], np.float32), "y": np.zeros((3, 2), np.float32)}

@@ -68,6 +68,39 @@ def ask(predictor: Predictor, request: InferRequest, *, batch: bool = False) -> 
     return asyncio.run((predictor.predict_batch if batch else predictor.predict)(request, in_time()))
 
 
+def begun(predictor: Predictor, deadline: Deadline) -> InferResult | Exception:
+    """What a caller hears who does not wait."""
+
+    async def main() -> InferResult | Exception:
+        heard: asyncio.Future[InferResult | Exception] = asyncio.get_running_loop().create_future()
+        predictor.begin(InferRequest(POINT), deadline, heard.set_result)
+        return await asyncio.wait_for(heard, WAIT_SECONDS)
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_whoever_does_not_wait_hears_how_it_went(executor: Executor, *, inline: bool) -> None:
+    """The answer, a failure of the runtime, or that the time was up: once, whatever runs it."""
+    good = a_model(PLANE, inline=inline)
+    time = ManualClock()
+    late = Deadline(1, time(), time)
+    time.advance(2)
+
+    answer = begun(a_predictor(executor, good), in_time())
+    assert isinstance(answer, InferResult)
+    assert (answer.model, answer.rows, answer.output.tolist()) == (good, 1, [3.0])
+    failing = a_predictor(executor, a_model(PLANE, FailingRuntime(), inline=inline))
+    assert isinstance(begun(failing, in_time()), InferenceFailed)
+    assert isinstance(begun(a_predictor(executor, good), late), DeadlineExceeded)
+
+
+def test_what_no_model_answers_is_said_at_once(executor: Executor) -> None:
+    """Before anybody has to wait."""
+    with pytest.raises(ModelNotLoaded):
+        begun(a_predictor(executor), in_time())
+
+
 @pytest.mark.parametrize("inline", [True, False])
 def test_one_example_is_answered(executor: Executor, *, inline: bool) -> None:
     """In the event loop or in a thread, the answer is the same."""
