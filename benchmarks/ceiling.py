@@ -5,63 +5,34 @@ checks an API key and counts its calls. Run it with `scripts/bench`. It needs Li
 """
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
 from benchmarks import harness
-
-from seatrial import zoo
-
-SERVER_CORE, GENERATOR_CORE = 0, 1
-IMAGES = 1000
-
-
-def write_bodies(path: Path) -> None:
-    """1 000 distinct digits: the golden images, each moved about and dimmed a little."""
-    golden = json.loads((zoo.ROOT / "digits" / "golden.json").read_bytes())
-    images = [np.array(case["input"]["image"], np.float32).reshape(28, 28) for case in golden["cases"]]
-    chance = np.random.default_rng(1)
-    with path.open("w", encoding="ascii") as file:
-        for index in range(IMAGES):
-            dim = np.float32(chance.uniform(0.8, 1.0))
-            moved = np.roll(images[index % len(images)] * dim, chance.integers(-2, 3, 2), axis=(0, 1))
-            pixels = [float(str(pixel)) for pixel in moved.ravel()]
-            file.write(json.dumps({"data": {"image": pixels}}, separators=(",", ":")) + "\n")
-
-
-def a_key(data: Path) -> str:
-    """A key that is checked, counted and never refused, as those of programs are."""
-    command = [sys.executable, "-m", "seatrial", "keys", "create", "--name", "bench", "--scopes", "predict"]
-    command += ["--rate-limit", "1000000/second", "--data-dir", str(data)]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+from benchmarks.ours import GENERATOR_CORE, SERVER_CORE, asking, server, write_bodies
 
 
 def measure(pairs: int, seconds: float, connections: int) -> list[tuple[harness.Block, harness.Block]]:
     """Interleaved blocks: ours and the bare one."""
     with tempfile.TemporaryDirectory() as folder:
-        bodies, data = Path(folder) / "bodies", Path(folder) / "data"
-        write_bodies(bodies)
-        ports = (harness.free_port(), harness.free_port())
-        ours, bare = (f"http://127.0.0.1:{port}" for port in ports)
-        serve = [sys.executable, "-m", "seatrial", "serve", "--port", str(ports[0]), "--data-dir", str(data)]
-        ceiling = [sys.executable, str(harness.ROOT / "bare.py"), str(ports[1])]
+        bodies = write_bodies(Path(folder) / "bodies")
+        port = harness.free_port()
+        bare = f"http://127.0.0.1:{port}"
+        ceiling = [sys.executable, str(harness.ROOT / "bare.py"), str(port)]
         with (
-            harness.pinned(serve, SERVER_CORE, f"{ours}/health/ready") as our_pid,
-            harness.pinned(ceiling, SERVER_CORE, ours) as bare_pid,
+            server(Path(folder) / "data", CACHE_SIZE="0") as ours,
+            harness.pinned(ceiling, SERVER_CORE, bare) as bare_pid,
         ):
-            env = {"BODIES": str(bodies), "AUTHORIZATION": f"Bearer {a_key(data)}", "ROUTE": "/predict"}
+            env = asking(ours, bodies)
 
             def block(url: str, pid: int, length: float = seconds) -> harness.Block:
                 return harness.run_wrk(url, pid, GENERATOR_CORE, length, connections, env)
 
-            block(ours, our_pid, 1)
+            block(ours.url, ours.pid, 1)
             block(bare, bare_pid, 1)
-            return harness.interleave(lambda: block(ours, our_pid), lambda: block(bare, bare_pid), pairs)
+            return harness.interleave(lambda: block(ours.url, ours.pid), lambda: block(bare, bare_pid), pairs)
 
 
 def main() -> int:

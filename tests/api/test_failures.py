@@ -32,7 +32,7 @@ def stage() -> Stage:
 @pytest.fixture(scope="module")
 def staged(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """A server with one inference thread and 5 seconds for a request, whose models do what the stage says."""
-    setting = {"workers": 256, "request_timeout": 5}
+    setting = {"workers": 256, "request_timeout": 5, "cache_size": 0}
     with serving(tmp_path_factory.mktemp("data"), setting=setting, load=stage.load) as started:
         yield started
 

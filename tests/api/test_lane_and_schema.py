@@ -75,7 +75,7 @@ class WithoutLane:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, TestClient]]:
     """A caller of the lane, and one of the documented routes, of one server."""
-    with serving(tmp_path_factory.mktemp("data"), setting={"log_level": "error"}) as lane:
+    with serving(tmp_path_factory.mktemp("data"), setting={"log_level": "error", "cache_size": 0}) as lane:
         yield lane, caller(cast("ASGIApp", WithoutLane(cast("Edge", lane.app))))
 
 

@@ -237,9 +237,11 @@ def test_every_metric_has_a_row_and_every_row_a_metric(client: TestClient) -> No
 def test_every_label_of_a_metric_is_told(client: TestClient) -> None:
     """The row of a metric names its labels."""
     client.post("/predict", json={"data": [39.7, -105, 2050, "A1B"]})
+    client.post("/predict/batch", json={"data": [[39.7, -105, 2050, "A1B"]]})
     client.get("/nowhere")
     other = Metrics("0", lambda: 0.0, lambda *_: None)  # of what does not happen to a server that is well
     other.limits_lost("refused")
+    other.departed("/predict")
     text = client.get("/metrics").text + other.exposition("*/*")[0].decode()
     for line in page("metrics").splitlines():
         if not line.startswith("| `seatrial_"):

@@ -447,3 +447,22 @@ def test_a_worker_whose_redis_is_away(server: RedisServer) -> None:
         assert len(lost) == 2
 
     with_redis(server.url, use)
+
+
+@pytest.mark.proves("R16")
+def test_many_who_ask_a_redis_that_stands_still_all_hear_soon(server: RedisServer) -> None:
+    """Those too who wait for a connection, or are making one: none is forgotten when the time is up."""
+
+    async def main() -> float:
+        limits = RedisLimits(server.tcp_url)
+        with server.frozen():
+            began = time.perf_counter()
+            asked = await asyncio.gather(
+                *(limits.take(Ask("ada", Rate(3, HOUR))) for _ in range(50)), return_exceptions=True
+            )
+            took = time.perf_counter() - began
+        await limits.close()
+        assert [type(outcome) for outcome in asked] == [LimitsLost] * 50
+        return took
+
+    assert max(asyncio.run(main()) for _ in range(5)) < 3 * SOON

@@ -10,8 +10,10 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.observe import RecordingObserver
 from tests.fakes.timer import ManualTimer
 
-from seatrial.server.core.observe import Observer
+from seatrial.server.core.observe import Observer, Times
 from seatrial.server.telemetry.metrics import Metrics
+
+TIMES = Times(0.0001, 0.0, 0.001, 0.0001, 0.002)
 
 
 class View(Protocol):
@@ -27,6 +29,15 @@ class View(Protocol):
 
     def refusals(self) -> dict[str, float]:
         """By reason."""
+
+    def runs(self) -> dict[str, tuple[float, float]]:
+        """By model: how many, and of how many examples together."""
+
+    def looks(self) -> dict[tuple[str, str], float]:
+        """By model and what was found."""
+
+    def departures(self) -> dict[str, float]:
+        """By route."""
 
 
 @dataclass
@@ -44,13 +55,27 @@ class OfRecords:
     def examples(self) -> dict[str, float]:
         """See `View`."""
         total: Counter[str] = Counter()
-        for _, model_id, rows, _, _ in self.observer.predictions:
+        for _, model_id, rows, _ in self.observer.predictions:
             total[model_id] += rows
         return dict(total)
 
     def refusals(self) -> dict[str, float]:
         """See `View`."""
         return dict(Counter(self.observer.refusals))
+
+    def runs(self) -> dict[str, tuple[float, float]]:
+        """See `View`."""
+        models = {model for model, _ in self.observer.runs}
+        sizes = {model: [size for name, size in self.observer.runs if name == model] for model in models}
+        return {model: (len(each), sum(each)) for model, each in sizes.items()}
+
+    def looks(self) -> dict[tuple[str, str], float]:
+        """See `View`."""
+        return dict(Counter(self.observer.looks))
+
+    def departures(self) -> dict[str, float]:
+        """See `View`."""
+        return dict(Counter(self.observer.departures))
 
 
 @dataclass
@@ -81,6 +106,21 @@ class OfMetrics:
         """See `View`."""
         return {reason: value for (reason,), value in self._samples("seatrial_refusals_total", "reason").items()}
 
+    def runs(self) -> dict[str, tuple[float, float]]:
+        """See `View`."""
+        counts = self._samples("seatrial_run_examples_count", "model")
+        sums = self._samples("seatrial_run_examples_sum", "model")
+        return {model: (counts[model,], value) for (model,), value in sums.items()}
+
+    def looks(self) -> dict[tuple[str, str], float]:
+        """See `View`."""
+        counted = self._samples("seatrial_cache_lookups_total", "model", "result")
+        return {(model, result): value for (model, result), value in counted.items()}
+
+    def departures(self) -> dict[str, float]:
+        """See `View`."""
+        return {route: value for (route,), value in self._samples("seatrial_departed_total", "route").items()}
+
 
 @pytest.fixture(params=[OfRecords, OfMetrics])
 def view(request: pytest.FixtureRequest) -> View:
@@ -104,9 +144,9 @@ def test_answers_are_kept_apart_by_route_method_and_status(view: View) -> None:
 
 def test_a_prediction_is_an_answer_with_examples(view: View) -> None:
     """It is told once, and counts for its route and for its model."""
-    view.observer.predicted("/predict", "digits:1", 1, 0.001, 0.002)
-    view.observer.predicted("/predict/batch", "digits:1", 500, 0.1, 0.2)
-    view.observer.predicted("/predict", "geoclimate:1", 1, 0.001, 0.002)
+    view.observer.predicted("/predict", "digits:1", 1, TIMES)
+    view.observer.predicted("/predict/batch", "digits:1", 500, TIMES)
+    view.observer.predicted("/predict", "geoclimate:1", 1, TIMES)
 
     assert view.answers() == {("/predict", "POST", "200"): 2, ("/predict/batch", "POST", "200"): 1}
     assert view.examples() == {"digits:1": 501, "geoclimate:1": 1}
@@ -121,11 +161,27 @@ def test_refusals_are_kept_apart_by_reason(view: View) -> None:
     assert view.answers() == {}
 
 
+def test_runs_looks_and_departures_are_kept_apart(view: View) -> None:
+    """None of them is an answer."""
+    for model, examples in (("digits:1", 1), ("digits:1", 8), ("other:2", 128)):
+        view.observer.ran(model, examples)
+    for model, found in (("digits:1", "hit"), ("digits:1", "miss"), ("digits:1", "hit"), ("other:2", "joined")):
+        view.observer.cached(model, found)
+    view.observer.waiting()
+    for route in ("/predict", "/predict", "/predict/batch"):
+        view.observer.departed(route)
+
+    assert view.runs() == {"digits:1": (2, 9), "other:2": (1, 128)}
+    assert view.looks() == {("digits:1", "hit"): 2, ("digits:1", "miss"): 1, ("other:2", "joined"): 1}
+    assert view.departures() == {"/predict": 2, "/predict/batch": 1}
+    assert (view.answers(), view.examples()) == ({}, {})
+
+
 def test_calls_never_raise(view: View) -> None:
     """Odd values are no reason to fail a request that was answered."""
     view.observer.answered("unmatched", "BREW", 0, 0.0)
     view.observer.answered('/\n"{}', "GET", 599, 1e9)
-    view.observer.predicted("/predict", "a:1", 0, 0.0, -1e-9)
+    view.observer.predicted("/predict", "a:1", 0, Times(0.0, -1e-9, 0.0, 0.0, -1e-9))
     view.observer.refused("")
 
     assert sum(view.answers().values()) == 3

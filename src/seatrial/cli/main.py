@@ -67,6 +67,11 @@ def serve(  # noqa: PLR0913, PLR0917 - one option a setting
     max_model_bytes: Annotated[int | None, typer.Option(help="Largest model file. [default: 1073741824]")] = None,
     max_versions: Annotated[int | None, typer.Option(help="Most versions of a name. [default: 100]")] = None,
     request_timeout: Annotated[float | None, typer.Option(help="Seconds a request may take. [default: 30]")] = None,
+    queue_limit: Annotated[int | None, typer.Option(help="Requests that may wait for a model. [default: 512]")] = None,
+    cache_size: Annotated[
+        int | None, typer.Option(help="Answers that a worker remembers; 0 remembers none. [default: 10000]")
+    ] = None,
+    cache_ttl: Annotated[float | None, typer.Option(help="Seconds for which it does. [default: 300]")] = None,
     rate_limit: Annotated[
         str | None, typer.Option(help="Calls of a key or account; empty: any number. [default: 6000/minute]")
     ] = None,
@@ -91,6 +96,9 @@ def serve(  # noqa: PLR0913, PLR0917 - one option a setting
     ] = None,
     slo: Annotated[
         str | None, typer.Option(help="The SLO file that decides: a path, default or strict. [default: default]")
+    ] = None,
+    otlp_endpoint: Annotated[
+        str | None, typer.Option(help="http://... of a receiver of OTLP, for traces. [default: none]")
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [default: info]")] = None,
     config: Annotated[

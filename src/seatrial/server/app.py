@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from fastapi import APIRouter, FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp
 
 import seatrial
@@ -32,7 +34,8 @@ from seatrial.server.api.system import system_routes
 from seatrial.server.core import clock, ids
 from seatrial.server.core.cores import allowed_cores
 from seatrial.server.entry import Access, log_state
-from seatrial.server.inference.executor import Executor
+from seatrial.server.inference.answers import Answers
+from seatrial.server.inference.engine import Engine
 from seatrial.server.inference.pool import Pool
 from seatrial.server.inference.runtime import RuntimeLoader
 from seatrial.server.registry.gate import Rules
@@ -52,12 +55,16 @@ from seatrial.server.services.promotion import Promotion
 from seatrial.server.services.register import Registrar
 from seatrial.server.services.trials import Trials
 from seatrial.server.settings import Settings
+from seatrial.server.storage.answers import RedisAnswers
 from seatrial.server.storage.artifacts import ContentStore
 from seatrial.server.storage.bundled import read_bundled
 from seatrial.server.storage.opening import prepare_registry, reach_registry, register_bundled, sweep_files
 from seatrial.server.storage.registry import SqlRegistry
 from seatrial.server.storage.secrets import ADMIN_TOKEN, own_secret, secret_key
 from seatrial.server.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from seatrial.server.telemetry.tracing import Tracing
 
 DRAIN_SECONDS = 5.0
 """How long a server that others can reach goes on after SIGTERM, so that balancers see it leave."""
@@ -130,8 +137,8 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
     registry: Registry = follower.mirror if follower else ledger
     look = follower.look if follower else _nothing
     pool = Pool()
-    executor = Executor(max(1, allowed_cores() // settings.workers))
-    predictor = Predictor(pool, executor, registry)
+    engine, tracer = _engine(settings, metrics, log), _tracing(settings)
+    predictor = Predictor(pool, engine, registry)
     registrar = Registrar(ledger, store, inspector or ProcessInspector(), settings.max_versions, look)
     lifecycle = Lifecycle(clock.monotonic, clock.monotonic(), on_stop=registrar.stop)
 
@@ -159,11 +166,11 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
         lifecycle.draining = True
         registrar.close()
         candidates.close()
-        executor.close()
+        await engine.stop()
         if follower:
             await follower.stop()
         await access.close()
-        await asyncio.to_thread(database.close)
+        await asyncio.to_thread(_close, database, tracer)
         log.info("stopped")
 
     app = openapi.DocumentedAPI(
@@ -175,7 +182,7 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        telemetry=None,
+        telemetry=_native_telemetry(tracer),
     )
     rules = read_rules(settings)
     serving = partial(_serving, pool)
@@ -192,7 +199,7 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
             guard,
             seatrial.__version__,
             metrics,
-            health=partial(health, registry, pool, lifecycle, seatrial.__version__, partial(_database, follower)),
+            health=partial(health, registry, pool, lifecycle, seatrial.__version__, partial(_states, follower, engine)),
             ready=partial(ready, registry, pool, lifecycle, partial(_entries, follower)),
         ),
         page_routes(),
@@ -200,13 +207,46 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
     _complete(app, routers)
     edge = Edge(
         app,
-        Lane(guard, predictor, metrics, clock.monotonic, counter.note),
+        Lane(guard, predictor, metrics, clock.monotonic, counter.note, tracer),
         guard,
         lifecycle,
-        Journal(metrics, log, clock.monotonic, counter.note),
+        Journal(metrics, log, clock.monotonic, counter.note, tracer),
         clock.monotonic,
     )
     return cross_origin(edge, settings.cors_origins)
+
+
+def _engine(settings: Settings, metrics: Metrics, log: structlog.typing.FilteringBoundLogger) -> Engine:
+    answers = shared = None
+    if settings.cache_size:
+        answers = Answers(settings.cache_size, settings.cache_ttl, clock.monotonic)
+        if settings.redis_url:
+            secret = secret_key(settings.data_dir, settings.secret_key)
+            url, tell = settings.redis_url.get_secret_value(), partial(log_state, log)
+            shared = RedisAnswers(url, secret, settings.cache_ttl, tell)
+    engine = Engine(max(1, allowed_cores() // settings.workers), settings.queue_limit, metrics, answers, shared)
+    metrics.watch(engine)
+    return engine
+
+
+def _tracing(settings: Settings) -> "Tracing | None":
+    if settings.otlp_endpoint is None:
+        return None
+    from seatrial.server.telemetry.tracing import Tracing  # noqa: PLC0415 - whoever does not trace does not load it
+
+    return Tracing(settings.otlp_endpoint, seatrial.__version__, clock.monotonic)
+
+
+def _native_telemetry(tracer: "Tracing | None") -> TelemetryConfig:
+    """Spans of the routes that are no predictions; nothing else of what FastAPI could send."""
+    off: TelemetryConfig = {"metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
+    return {**off, "tracing": False} if tracer is None else {**off, "tracer_provider": tracer.provider}
+
+
+def _close(database: SqlRegistry, tracer: "Tracing | None") -> None:
+    database.close()
+    if tracer is not None:
+        tracer.close()
 
 
 def _complete(app: openapi.DocumentedAPI, routers: Sequence[APIRouter]) -> None:
@@ -219,7 +259,7 @@ def _follow(
     database: SqlRegistry, counter: Counter, access: Access, log: structlog.typing.FilteringBoundLogger
 ) -> Follower:
     """Of what `prepare` has made: a worker that comes back while the database is gone waits for it."""
-    mirror = Mirror(database, clock.monotonic, lambda: database.evidence.open_trials(clock.wall()))
+    mirror = Mirror(database, clock.monotonic, lambda: database.evidence.open_trials(clock.wall()), database.stamp)
     write = partial(counter.flush, database.evidence)
     return Follower(mirror, partial(log_state, log), clock.monotonic, write, access.follow)
 
@@ -228,8 +268,9 @@ def _entries(follower: Follower | None) -> tuple[int, int] | None:
     return follower.mirror.entries if follower else None
 
 
-def _database(follower: Follower | None) -> str | None:
-    return follower.mirror.state if follower else None
+def _states(follower: Follower | None, engine: Engine) -> dict[str, str | None]:
+    """What the server depends on, and how it is; `None` where it is not configured."""
+    return {"database": follower.mirror.state if follower else None, "cache": engine.shared_state}
 
 
 def _serving(pool: Pool, model_id: str) -> str:

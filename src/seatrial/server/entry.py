@@ -46,7 +46,7 @@ class Access:
     ) -> None:
         loopback = is_loopback(settings.host)
         self.trail = Trail(database.audit, partial(_log_deed, log))
-        self._known = AccessMirror(database.keys, clock.wall)
+        self._known = AccessMirror(database.keys, clock.wall, database.stamp)
         registration = settings.registration == "open" if settings.registration else None
         url = settings.redis_url
         self._shared = RedisLimits(url.get_secret_value(), say=partial(log_state, log)) if url else None

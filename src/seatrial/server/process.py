@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -21,6 +22,7 @@ from seatrial.server.runtimes import stacks
 from seatrial.server.services.health import Lifecycle
 from seatrial.server.telemetry import logs
 from seatrial.server.telemetry.metrics import MULTIPROCESS
+from seatrial.server.telemetry.workers import bury
 from seatrial.server.wire.http11 import Connection
 
 STARTUP_FAILURE = 3
@@ -140,16 +142,29 @@ def _serve_together(config: uvicorn.Config, listener: socket.socket) -> None:
     shared = tempfile.mkdtemp(prefix="seatrial-metrics-")
     os.environ[MULTIPROCESS] = shared
     try:
-        _Supervisor(config, sockets=[listener]).run()
+        _Supervisor(config, [listener], Path(shared)).run()
     finally:
         shutil.rmtree(shared, ignore_errors=True)
 
 
 class _Supervisor(Multiprocess):
-    """uvicorn's supervisor, which lets go of the listener when it stops.
+    """uvicorn's supervisor, which buries workers that ended, and lets go of the listener when it stops.
 
     As long as it held its copy, connections would be taken into a queue that no worker reads any more.
     """
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], metrics: Path) -> None:
+        super().__init__(config, sockets)
+        self._metrics = metrics
+        self._known: set[int] = set()
+
+    def keep_subprocess_alive(self) -> None:
+        """Called twice a second."""
+        super().keep_subprocess_alive()
+        living = {process.pid for process in self.processes if process.pid is not None}
+        for pid in self._known - living:
+            bury(self._metrics, pid)
+        self._known = living
 
     def handle_term(self) -> None:
         for listener in self.sockets:

@@ -112,6 +112,13 @@ class Settings(BaseSettings):
     request_timeout: float = Field(
         default=30.0, gt=0, allow_inf_nan=False, description="Seconds a request may take; beyond them 504."
     )
+    queue_limit: int = Field(
+        default=512, ge=1, description="Requests that may wait for one model in a worker; beyond them 503."
+    )
+    cache_size: int = Field(default=10_000, ge=0, description="Answers that a worker remembers; 0 remembers none.")
+    cache_ttl: float = Field(
+        default=300.0, gt=0, allow_inf_nan=False, description="Seconds for which an answer is remembered."
+    )
     rate_limit: MaybeRate = Field(
         default=Rate(6000, 60), description="Calls of a key or account, such as 6000/minute; empty: no limit."
     )
@@ -141,6 +148,9 @@ class Settings(BaseSettings):
         default="enforce", description="Whether a promotion needs proofs: enforce, warn (only says so) or off."
     )
     slo: str = Field(default="default", description="The SLO file that decides: a path, or default, or strict.")
+    otlp_endpoint: str | None = Field(
+        default=None, description="http://... of a receiver of OTLP, for traces. Default: nothing is traced."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
 
     @classmethod

@@ -37,6 +37,9 @@ def test_the_defaults() -> None:
         "max_model_bytes": 2**30,
         "max_versions": 100,
         "request_timeout": 30.0,
+        "queue_limit": 512,
+        "cache_size": 10_000,
+        "cache_ttl": 300.0,
         "rate_limit": Rate(6000, 60),
         "anonymous_rate_limit": Rate(600, 60),
         "registration": None,
@@ -46,6 +49,7 @@ def test_the_defaults() -> None:
         "drain_seconds": None,
         "gate": "enforce",
         "slo": "default",
+        "otlp_endpoint": None,
         "log_level": "info",
     }
 

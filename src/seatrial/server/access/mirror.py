@@ -1,6 +1,7 @@
 """A worker's copy of accounts and keys: as new as its last refresh, and there when the database is not."""
 
 import threading
+from collections.abc import Callable
 from math import inf
 
 from seatrial.server.access.ports import AccessSource
@@ -12,10 +13,12 @@ NOTED_SECONDS = 60.0
 
 
 class AccessMirror:
-    """Lives as long as the worker."""
+    """Lives as long as the worker. The source is not read where its `stamp` is known, and the same as before."""
 
-    def __init__(self, source: AccessSource, clock: Wall) -> None:
+    def __init__(self, source: AccessSource, clock: Wall, stamp: Callable[[], int | None] = lambda: None) -> None:
         self._source = source
+        self._stamp = stamp
+        self._stamped: int | None = None
         self._clock = clock
         self._generation: int | None = None
         self._refreshing = threading.Lock()
@@ -26,10 +29,15 @@ class AccessMirror:
     def refresh(self) -> None:
         """Follow the source, called in a thread; raises `StorageUnavailable`, and the copy stays."""
         with self._refreshing:
+            stamp = self._stamp()
+            if stamp is not None and stamp == self._stamped:
+                return
+            self._stamped = None
             generation = self._source.generation()
             if generation != self._generation:
                 self.view = AccessView(self._source.accounts(), self._source.api_keys(), self._source.signing_keys())
                 self._generation = generation
+            self._stamped = stamp
 
     def write_used(self) -> None:
         """Keep when keys were last used; called in a thread, by one at a time. Raises `StorageUnavailable`."""

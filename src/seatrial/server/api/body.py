@@ -6,12 +6,8 @@ from typing import Any
 
 from starlette.types import Message, Receive
 
-from seatrial.server.core.errors import BodyTooLarge, DeadlineExceeded
+from seatrial.server.core.errors import BodyTooLarge, ClientGone, DeadlineExceeded
 from seatrial.server.inference.deadline import Deadline
-
-
-class ClientGone(Exception):
-    """The caller hung up before its body was complete."""
 
 
 async def read_body(receive: Receive, limit: int, deadline: Deadline) -> bytes:

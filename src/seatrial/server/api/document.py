@@ -7,10 +7,10 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from seatrial.contracts.problem import MAX_LISTED, Fault
-from seatrial.server.api.body import ClientGone, read_body
+from seatrial.server.api.body import read_body
 from seatrial.server.api.guard import Guard
 from seatrial.server.core.clock import Monotonic
-from seatrial.server.core.errors import BodyTooLarge, InvalidInput, InvalidJSON
+from seatrial.server.core.errors import BodyTooLarge, ClientGone, InvalidInput, InvalidJSON
 from seatrial.server.inference.deadline import Deadline
 from seatrial.server.inference.faults import faults_of
 from seatrial.server.wire import strict_json

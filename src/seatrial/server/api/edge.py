@@ -3,15 +3,14 @@
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seatrial.contracts.problem import MEDIA_TYPE
-from seatrial.server.api.body import ClientGone
 from seatrial.server.api.guard import Guard, Headers
 from seatrial.server.api.journal import Exchange, Journal
-from seatrial.server.api.lane import TRIAL, Answer, Lane, Outcome
+from seatrial.server.api.lane import TRACEPARENT, TRIAL, Answer, Lane, Outcome
 from seatrial.server.api.pace import Pace
 from seatrial.server.api.problems import problem_of, render
 from seatrial.server.core import ids
 from seatrial.server.core.clock import Monotonic
-from seatrial.server.core.errors import SeatrialError
+from seatrial.server.core.errors import ClientGone, SeatrialError
 from seatrial.server.services.health import Lifecycle
 from seatrial.server.services.limiting import RawHeaders
 from seatrial.server.wire.http11 import WholeRequest
@@ -135,6 +134,7 @@ class Edge:
         self._under_trial(asked.get(TRIAL), exchange, route, problem.status)
         extra = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
         self._journal.note(exchange, route, problem.status, problem.slug, error)
+        self._journal.trace(exchange, route, problem.status, asked.get(TRACEPARENT))
         return problem.status, [(b"content-type", MEDIA_TYPE.encode()), *common, *extra], render(problem)
 
     async def _delegate(

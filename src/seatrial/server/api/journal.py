@@ -8,7 +8,7 @@ from structlog.typing import FilteringBoundLogger
 
 from seatrial.server.core.clock import Monotonic
 from seatrial.server.core.errors import Busy, DeadlineExceeded, InspectionFailed, NotReady, StorageUnavailable
-from seatrial.server.core.observe import Observer
+from seatrial.server.core.observe import Observer, Tracer
 
 _ERROR, _SERVER_ERROR = 400, 500
 _SHOWN = 200
@@ -33,7 +33,15 @@ class Exchange:
 class Journal:
     """Lives as long as the server."""
 
-    def __init__(self, observer: Observer, log: FilteringBoundLogger, clock: Monotonic, count: Count) -> None:
+    def __init__(
+        self,
+        observer: Observer,
+        log: FilteringBoundLogger,
+        clock: Monotonic,
+        count: Count,
+        tracer: Tracer | None = None,
+    ) -> None:
+        self._tracer = tracer
         self._count = count
         self._observer = observer
         self._log = log
@@ -42,6 +50,11 @@ class Journal:
     def count(self, exchange: Exchange, trial: str, route: str, status: int) -> None:
         """Count an answer under a trial, just before it is sent: whoever gets it is not to have waited any less."""
         self._count(trial, f"{exchange.method} {route}", "", status, self._clock() - exchange.started)
+
+    def trace(self, exchange: Exchange, route: str, status: int, traceparent: bytes | None) -> None:
+        """Trace a request of the lane that was refused, or failed; the lane traces the others, and FastAPI its own."""
+        if self._tracer is not None:
+            self._tracer.request(route, traceparent, status, exchange.started, self._clock())
 
     def note(self, exchange: Exchange, route: str, status: int, reason: str | None, error: Exception | None) -> None:
         """Note any answer; `reason` is the slug of a problem, `error` is logged in full with a 5xx."""

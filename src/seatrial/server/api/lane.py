@@ -3,8 +3,10 @@
 The same routes are declared in `api.predict` with pydantic models, for the schema; a test holds the two together.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any, TypeVar
 
 from starlette.types import Receive, Scope
 
@@ -13,7 +15,8 @@ from seatrial.server.api.body import read_body
 from seatrial.server.api.guard import Guard, Headers
 from seatrial.server.api.journal import Count
 from seatrial.server.core.clock import Monotonic
-from seatrial.server.core.observe import Observer
+from seatrial.server.core.errors import ClientGone
+from seatrial.server.core.observe import Observer, Ran, Times, Tracer
 from seatrial.server.inference.deadline import Deadline
 from seatrial.server.inference.model import InferResult
 from seatrial.server.inference.types import InferRequest
@@ -23,29 +26,44 @@ from seatrial.server.wire.http11 import WholeRequest
 from seatrial.server.wire.native import Decoder, encode
 
 TRIAL = TRIAL_HEADER.lower().encode()
+CACHE_CONTROL = b"cache-control"
+TRACEPARENT = b"traceparent"
 Answer = tuple[bytes, bytes]
 """Body and Server-Timing of a prediction."""
 Outcome = Answer | Exception
+Result = TypeVar("Result")
 
 
 QUICK_BYTES = 256 * 1024
 """Bodies up to this size are read in the event loop, which takes a millisecond at most; larger ones in a thread."""
 
 _TIMING = (
-    b"parse;dur=%.3f, auth;dur=%.3f, cache;desc=off, queue;dur=%.3f, infer;dur=%.3f, encode;dur=%.3f, total;dur=%.3f"
+    b"parse;dur=%.3f, auth;dur=%.3f, cache;desc=%s, queue;dur=%.3f, batch;desc=%d, infer;dur=%.3f, encode;dur=%.3f, "
+    b"total;dur=%.3f"
 )
 
 
 class Lane:
     """Answers prediction requests; lives as long as the server."""
 
-    def __init__(self, guard: Guard, predictor: Predictor, observer: Observer, clock: Monotonic, count: Count) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        predictor: Predictor,
+        observer: Observer,
+        clock: Monotonic,
+        count: Count,
+        tracer: Tracer | None = None,
+    ) -> None:
+        self._tracer = tracer
         self._guard = guard
         self._predictor = predictor
         self._observer = observer
         self._clock = clock
         self._count = count
-        self._routes: dict[str, tuple[bool, Decoder, Callable[[InferRequest, Deadline], Awaitable[InferResult]]]] = {
+        self._routes: dict[
+            str, tuple[bool, Decoder, Callable[[InferRequest, Deadline], Coroutine[Any, Any, InferResult]]]
+        ] = {
             "/predict": (False, Decoder(batch=False), predictor.predict),
             "/predict/batch": (True, Decoder(batch=True), predictor.predict_batch),
         }
@@ -83,12 +101,19 @@ class Lane:
             deadline = self._deadline(headers, call.started)
             authorized = self._clock()
             guard.check_size(len(call.body))
-            request = _read(self._routes[path][1], bytes(call.body), headers.get(TRIAL))
+            body = bytes(call.body)
+            fresh = TRIAL in headers or CACHE_CONTROL in headers
+            known = None if fresh else self._predictor.recall(body)
+            request = known[0] if known else _read(self._routes[path][1], body, headers)
+            request.traceparent = headers.get(TRACEPARENT)
 
             def predicted(outcome: InferResult | Exception) -> None:
                 admission.end()
                 if isinstance(outcome, Exception):
-                    done(outcome)
+                    if isinstance(outcome, ClientGone):
+                        self._observer.departed(path)
+                    else:
+                        done(outcome)
                     return
                 try:
                     answer = self._finish(path, request, outcome, call.started, authorized)
@@ -97,7 +122,11 @@ class Lane:
                 else:
                     done(answer)
 
-            self._predictor.begin(request, deadline, predicted)
+            if known:
+                deadline.check("queue")
+                predicted(known[1])
+            else:
+                call.leave = self._predictor.begin(request, deadline, predicted, body)
         except BaseException:
             admission.end()
             raise
@@ -108,14 +137,29 @@ class Lane:
         deadline = self._deadline(headers, started)
         authorized = self._clock()
         body = await read_body(receive, self._guard.max_body_bytes, deadline)
-        trial = headers.get(TRIAL)
         if len(body) <= QUICK_BYTES:
-            request = _read(decoder, body, trial)
-            result = await predict(request, deadline)
+            request = _read(decoder, body, headers)
+            result = await self._unless_gone(path, predict(request, deadline), receive)
         else:
-            read = partial(_read, Decoder(batch=batch), body, trial)
-            request, result = await self._predictor.predict_large(read, deadline, batch=batch)
+            read = partial(_read, Decoder(batch=batch), body, headers)
+            large = self._predictor.predict_large(read, deadline, batch=batch)
+            request, result = await self._unless_gone(path, large, receive)
+        request.traceparent = headers.get(TRACEPARENT)
         return self._finish(path, request, result, started, authorized)
+
+    async def _unless_gone(self, path: str, work: Coroutine[Any, Any, Result], receive: Receive) -> Result:
+        """What comes of `work`, which ends when the caller hangs up: then `ClientGone`."""
+        working = asyncio.ensure_future(work)
+        leaving = asyncio.ensure_future(receive())
+        try:
+            await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+        finally:
+            leaving.cancel()
+            working.cancel()
+        self._observer.departed(path)
+        raise ClientGone
 
     def _deadline(self, headers: Headers, started: float) -> Deadline:
         """By when a request is to be answered, once its headers are found right."""
@@ -131,21 +175,39 @@ class Lane:
         total = done - started
         if request.trial is not None:
             self._count(request.trial, f"POST {path}", result.model.model_id, 200, total)
-        self._observer.predicted(path, result.model.model_id, result.rows, result.infer_seconds, total)
         parse = max(predicted - authorized - result.wall_seconds, 0.0)
+        if self._tracer is not None:
+            self._trace(self._tracer, path, request, result, (started, predicted, done))
+        times = Times(parse, result.queue_seconds, result.infer_seconds, done - predicted, total)
+        self._observer.predicted(path, result.model.model_id, result.rows, times)
         timing = _TIMING % (
             parse * 1e3,
             (authorized - started) * 1e3,
+            result.cache.encode(),
             result.queue_seconds * 1e3,
+            result.together,
             result.infer_seconds * 1e3,
             (done - predicted) * 1e3,
             total * 1e3,
         )
         return answer, timing
 
+    @staticmethod
+    def _trace(
+        tracer: Tracer, path: str, request: InferRequest, result: InferResult, moments: tuple[float, float, float]
+    ) -> None:
+        """Tell of a prediction that began, was there and was written at these moments."""
+        started, predicted, done = moments
+        queued = predicted - result.wall_seconds
+        run = queued, queued + result.queue_seconds, predicted
+        ran = Ran(result.model.model_id, result.rows, result.together, result.cache, *run)
+        tracer.request(path, request.traceparent, 200, started, done, ran)
 
-def _read(decoder: Decoder, body: bytes, trial: bytes | None) -> InferRequest:
+
+def _read(decoder: Decoder, body: bytes, headers: Headers) -> InferRequest:
     request = decoder.decode(body)
-    if trial is not None:
-        request.trial = trial.decode("latin-1")
+    if TRIAL in headers:
+        request.trial = headers[TRIAL].decode("latin-1")
+    if CACHE_CONTROL in headers:
+        request.no_cache = b"no-cache" in headers[CACHE_CONTROL].lower()
     return request

@@ -41,6 +41,7 @@ KINDS: dict[type[Exception], tuple[str, str, int]] = {
     errors.TooManyVersions: ("too-many-versions", "The model has too many versions", 409),
     errors.BodyTooLarge: ("body-too-large", "The body is too large", 413),
     errors.UnsupportedMediaType: ("unsupported-media-type", "The body is of a type that is not read", 415),
+    errors.QueueFull: ("queue-full", "Too many requests wait for the model", 503),
     errors.Busy: ("busy", "The server is busy", 503),
     errors.NotReady: ("not-ready", "The server is not ready", 503),
     errors.DeadlineExceeded: ("deadline-exceeded", "The time is up", 504),

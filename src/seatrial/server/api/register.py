@@ -10,12 +10,12 @@ from pydantic import StringConstraints
 from seatrial.contracts.manifest import NAME_PATTERN
 from seatrial.server.access.audit import Origin
 from seatrial.server.access.principal import Principal
-from seatrial.server.api.body import ClientGone
 from seatrial.server.api.guard import Guard, needs
 from seatrial.server.api.openapi import problems
 from seatrial.server.api.schemas import ModelView, Reason
 from seatrial.server.api.upload import declared, receive_into, sink_for
 from seatrial.server.core.clock import Monotonic
+from seatrial.server.core.errors import ClientGone
 from seatrial.server.inference.pool import Pool
 from seatrial.server.registry.ledger import Note
 from seatrial.server.registry.mirror import View

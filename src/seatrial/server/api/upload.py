@@ -11,10 +11,9 @@ from starlette.types import Receive
 from seatrial.contracts.golden import MOST_BYTES as MOST_GOLDEN
 from seatrial.contracts.manifest import MOST_BYTES as MOST_MANIFEST
 from seatrial.contracts.problem import Fault
-from seatrial.server.api.body import ClientGone
 from seatrial.server.api.guard import Headers, check_transfer
 from seatrial.server.core.clock import Monotonic
-from seatrial.server.core.errors import BodyTooLarge, DeadlineExceeded, InvalidInput, UnsupportedMediaType
+from seatrial.server.core.errors import BodyTooLarge, ClientGone, DeadlineExceeded, InvalidInput, UnsupportedMediaType
 from seatrial.server.registry.ports import Draft
 
 FORM = b"multipart/form-data"

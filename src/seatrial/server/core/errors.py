@@ -28,6 +28,7 @@ SeatrialError
 +-- UnsupportedMediaType     not of the type that is read, or compressed
 +-- TooManyVersions          the name has as many versions as it may have
 +-- Busy                     as much is being done as may be at once
+|   +-- QueueFull            as much waits for a model as may
 +-- NotReady                 the server cannot take traffic now
 +-- DeadlineExceeded         the request's time was up
 +-- InferenceFailed          the runtime failed on an input that the signature accepted
@@ -216,6 +217,13 @@ class Busy(SeatrialError):
         self.seconds = seconds
 
 
+class QueueFull(Busy):
+    """As many requests wait for a model as may, or they hold as much memory as they may."""
+
+    def __init__(self, model_id: str, waiting: int, seconds: int) -> None:
+        super().__init__(f"The queue of the model '{model_id}' is full: {waiting} requests wait.", seconds)
+
+
 class NotReady(SeatrialError):
     """The server cannot take traffic now. `reasons` names each part that is not ready, and why."""
 
@@ -242,3 +250,7 @@ class InspectionFailed(SeatrialError):
 
 class ModelUnusable(SeatrialError):
     """A model cannot be loaded, does not fit its manifest, or gives other than its golden answers."""
+
+
+class ClientGone(Exception):
+    """The caller hung up: nobody is there to be answered."""

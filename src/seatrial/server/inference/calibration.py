@@ -24,6 +24,8 @@ TURN_SECONDS = 0.004
 """How long the event loop may be held up by examples that are run together."""
 BATCH_SECONDS = 0.05
 """How long a run in a thread may take: who comes while it goes on waits for its end."""
+CHUNK = 128
+"""Most examples in one run: bounds its memory, and the work that goes on after a deadline."""
 GOOD_ENOUGH = 1.05
 """What differs by no more than this, an example, is about as cheap."""
 
@@ -43,17 +45,25 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What was measured, and how the model is run: where, and how many examples at once at most."""
+    """What was measured, and how the model is run: where, and how many examples at once at most.
+
+    `batch` single examples that wait are run together; batches are run in pieces of `chunk`.
+    """
 
     costs: tuple[Cost, ...]
     mode: Mode
     batch: int
+    chunk: int = CHUNK
+
+    @property
+    def each(self) -> float:
+        """Seconds an example, among as many as are run together."""
+        return next((cost for cost in self.costs if cost.examples == self.batch), self.costs[-1]).each
 
     def told(self) -> str:
         """The same in a few words, for the log."""
-        chosen = next((cost for cost in self.costs if cost.examples == self.batch), self.costs[-1])
-        alone, among = (f"{cost.each * 1e6:.0f} us" for cost in (self.costs[0], chosen))
-        cost = f"an example takes {alone} alone, {among} among {chosen.examples}"
+        alone, among = (f"{seconds * 1e6:.0f} us" for seconds in (self.costs[0].each, self.each))
+        cost = f"an example takes {alone} alone, {among} among {min(self.batch, self.costs[-1].examples)}"
         return f"{self.mode}, at most {self.batch} at once; {cost}"
 
 
@@ -72,8 +82,9 @@ def calibrate(
     costs = measure(runtime, arrays, clock)
     cheap = costs[0].seconds < INLINE_SECONDS if wish is None or wish.mode is None else wish.mode == "inline"
     mode: Mode = "inline" if runtime.steady and cheap else "threads"
-    batch = wish.max_batch if wish and wish.max_batch else best_batch(costs, mode)
-    return Calibration(costs, mode, batch)
+    if wish and wish.max_batch:
+        return Calibration(costs, mode, wish.max_batch, min(wish.max_batch, CHUNK))
+    return Calibration(costs, mode, best_batch(costs, mode), best_chunk(costs))
 
 
 def measure(runtime: Runtime, arrays: Arrays, clock: Monotonic) -> tuple[Cost, ...]:
@@ -99,6 +110,12 @@ def best_batch(costs: Sequence[Cost], mode: Mode) -> int:
     cheapest = min(cost.each for cost in allowed)
     good = [cost.examples for cost in allowed if cost.each <= cheapest * GOOD_ENOUGH]
     return good[-1] if mode == "inline" else good[0]
+
+
+def best_chunk(costs: Sequence[Cost]) -> int:
+    """How many examples of a batch are in a run that ends soon enough; more than were tried cost as much each."""
+    each = min(cost.each for cost in costs)
+    return CHUNK if each * CHUNK <= BATCH_SECONDS else max(1, int(BATCH_SECONDS / each))
 
 
 def _repeated(array: Any, size: int) -> Any:  # noqa: ANN401 - arrays

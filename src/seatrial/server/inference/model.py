@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from seatrial.contracts.golden import Golden
 from seatrial.contracts.manifest import Manifest
@@ -10,8 +10,11 @@ from seatrial.server.inference.calibration import Calibration
 from seatrial.server.inference.runtime import Array, Runtime
 from seatrial.server.inference.signature import Signature
 
+Found = Literal["off", "miss", "hit", "joined"]
+"""What the cache had of an answer; `joined`: it was being computed for somebody else."""
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class LoadedModel:
     """A version in memory, warmed and verified; lives until a snapshot without it replaces its own.
 
@@ -45,7 +48,8 @@ class InferResult:
     """The answer of `model` to `rows` examples.
 
     `queue_seconds` passed before the first run began, `infer_seconds` in the runtime (summed over runs that went side
-    by side), `wall_seconds` from being queued to the last answer.
+    by side), `wall_seconds` from being queued to the last answer. `together` is how many examples were in a run at
+    most, those of others too. `cache` says whether the answer was looked for among those given before, and found.
     """
 
     model: LoadedModel
@@ -54,3 +58,10 @@ class InferResult:
     queue_seconds: float
     infer_seconds: float
     wall_seconds: float
+    together: int = 1
+    cache: Found = "off"
+
+    @property
+    def cached(self) -> bool:
+        """Whether nothing was run for this answer alone: it was given before, or just then to somebody else."""
+        return self.cache in {"hit", "joined"}

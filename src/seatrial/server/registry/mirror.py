@@ -33,10 +33,29 @@ class View:
             raise UnknownModel(f"There is no model '{model_id}'.") from None
 
 
-class Mirror:
-    """Implements `registry.ports.Registry`; as new as its last `refresh`. Lives as long as the worker."""
+Stamp = Callable[[], int | None]
+"""Differs from one call to the next where the source has changed between them; `None` where that is not known."""
 
-    def __init__(self, source: Ledger, clock: Monotonic, open_trials: Callable[[], Sequence[Trial]] = tuple) -> None:
+
+class Mirror:
+    """Implements `registry.ports.Registry`; as new as its last `refresh`. Lives as long as the worker.
+
+    Args:
+        source: that it follows.
+        clock: measures.
+        open_trials: those that are open now, of the same source.
+        stamp: of the source, which is not read where nothing has changed.
+    """
+
+    def __init__(
+        self,
+        source: Ledger,
+        clock: Monotonic,
+        open_trials: Callable[[], Sequence[Trial]] = tuple,
+        stamp: Stamp = lambda: None,
+    ) -> None:
+        self._stamp = stamp
+        self._stamped: int | None = None
         self._source = source
         self._open_trials = open_trials
         self._clock = clock
@@ -67,6 +86,11 @@ class Mirror:
 
         `prepare` gets what is new before anybody else sees it; what it raises leaves the copy as it is.
         """
+        stamp = self._stamp()
+        if stamp is not None and stamp == self._stamped and not self._view.trials:  # which end by the clock
+            self._seen = self._clock()
+            return
+        self._stamped = None
         try:
             head, trials = self._source.head(), self._open_trials()
             self._newest = head
@@ -79,6 +103,7 @@ class Mirror:
         if view is not None:
             prepare(view)
             self._view, self._head = view, head
+        self._stamped = stamp
 
     def versions(self) -> Sequence[ModelVersion]:
         """Every version, by name, then by version."""

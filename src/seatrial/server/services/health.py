@@ -30,26 +30,29 @@ class Lifecycle:
 
 
 def health(
-    registry: Registry, pool: Pool, lifecycle: Lifecycle, version: str, database: Callable[[], str | None]
+    registry: Registry, pool: Pool, lifecycle: Lifecycle, version: str, states: Callable[[], dict[str, str | None]]
 ) -> dict[str, Any]:
-    """The state of the whole: `healthy` when every production model is loaded and the database is there.
+    """The state of the whole: `healthy` when every production model is loaded, and database and cache are there.
 
-    Else `degraded`: predictions go on without a database, only changes do not.
+    Else `degraded`: predictions go on without either; without a database changes do not. `states` says how they are,
+    `None` where there is none.
 
     Raises:
         NotReady: no production model is loaded, so no prediction works.
     """
-    models, stored = production_models(registry, pool), database()
+    models, found = production_models(registry, pool), states()
     if not pool.snapshot.production:
         raise NotReady(models or {"models": "no model is in production"})
     return {
-        "status": "healthy" if set(models.values()) == {"ready"} and stored in {None, WELL} else "degraded",
+        "status": "healthy"
+        if set(models.values()) == {"ready"} and set(found.values()) <= {None, WELL}
+        else "degraded",
         "timestamp": timestamp(),
         "version": version,
         "uptime_seconds": lifecycle.uptime(),
         "model_loaded": True,
         "models": models,
-        "checks": {"database": stored or NOT_CONFIGURED, "cache": NOT_CONFIGURED},
+        "checks": {part: state or NOT_CONFIGURED for part, state in found.items()},
     }
 
 

@@ -1,61 +1,70 @@
 """Predict: choose the model, and run it."""
 
-import asyncio
 from collections.abc import Callable
 
 from seatrial.server.core.errors import ModelNotLoaded, UnknownModel
 from seatrial.server.inference.deadline import Deadline
-from seatrial.server.inference.executor import Executor
-from seatrial.server.inference.inline import Done, InlineRuns
+from seatrial.server.inference.engine import Engine, waited
 from seatrial.server.inference.model import InferResult, LoadedModel
 from seatrial.server.inference.pool import Pool, select
 from seatrial.server.inference.signature import Arrays
+from seatrial.server.inference.ticket import Done, Leave
 from seatrial.server.inference.types import InferRequest
 from seatrial.server.registry.ports import Registry
+from seatrial.server.services.asked import Asked
 
 
 class Predictor:
     """What a prediction needs; lives as long as the server."""
 
-    def __init__(self, pool: Pool, executor: Executor, registry: Registry) -> None:
+    def __init__(self, pool: Pool, engine: Engine, registry: Registry) -> None:
         self._pool = pool
-        self._executor = executor
+        self._engine = engine
         self._registry = registry
-        self._inline = InlineRuns()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._asked = Asked()
 
-    def begin(self, request: InferRequest, deadline: Deadline, done: Done) -> None:
-        """Answer one example by `done`; what is plainly wrong is raised at once, as `predict` does."""
+    def recall(self, body: bytes) -> tuple[InferRequest, InferResult] | None:
+        """The answer to a body that was asked before, byte for byte, where it is remembered; without its `data`."""
+        asked = self._asked.find(body, self._pool.snapshot)
+        if asked is None:
+            return None
+        model, question, probabilities = asked
+        result = self._engine.recall(model, question)
+        return None if result is None else (InferRequest(None, return_probabilities=probabilities), result)
+
+    def begin(self, request: InferRequest, deadline: Deadline, done: Done, body: bytes = b"") -> Leave | None:
+        """Answer one example by `done`, as `Engine.begin` does; what is plainly wrong is raised at once.
+
+        `body`, where it is given, is what the request was read from.
+        """
+        snapshot = self._pool.snapshot
         model, arrays = self._select(request, batch=False)
-        if model.inline:
-            self._inline.add(model, arrays, deadline, done)
-            return
-        task = asyncio.get_running_loop().create_task(self._run(model, arrays, deadline, done))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        question = self._question(request, model, arrays)
+        found = self._engine.recall(model, question) if question is not None else None
+        if found is None or question is None:
+            return self._engine.begin(model, arrays, deadline, done, question)
+        deadline.check("queue")
+        if body:
+            self._asked.note(body, snapshot, (model, question, request.return_probabilities))
+        done(found)
+        return None
 
-    async def _run(self, model: LoadedModel, arrays: Arrays, deadline: Deadline, done: Done) -> None:
-        try:
-            outcome: InferResult | Exception = await self._executor.run(model, arrays, 1, deadline)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
-            outcome = error
-        done(outcome)
+    def _question(self, request: InferRequest, model: LoadedModel, arrays: Arrays) -> bytes | None:
+        """What names the example where answers are remembered; `None` where it is to be computed."""
+        return None if request.fresh else self._engine.question(model, arrays)
 
     async def predict(self, request: InferRequest, deadline: Deadline) -> InferResult:
         """Answer one example.
 
         Raises:
-            InvalidInput, UnknownModel, ModelNotLoaded, DeadlineExceeded, InferenceFailed: see `core.errors`.
+            InvalidInput, UnknownModel, ModelNotLoaded, QueueFull, DeadlineExceeded, InferenceFailed: see `core.errors`.
         """
-        model, arrays = self._select(request, batch=False)
-        if model.inline:
-            return await self._inline.run(model, arrays, deadline)
-        return await self._executor.run(model, arrays, 1, deadline)
+        return await waited(lambda done: self.begin(request, deadline, done))
 
     async def predict_batch(self, request: InferRequest, deadline: Deadline) -> InferResult:
         """Answer a batch, all or nothing; raises as `predict` does."""
         model, arrays = self._select(request, batch=True)
-        return await self._executor.run(model, arrays, request.batch_size, deadline)
+        return await self._engine.infer_bulk(model, arrays, request.batch_size, deadline)
 
     async def predict_large(
         self, read: Callable[[], InferRequest], deadline: Deadline, *, batch: bool
@@ -72,9 +81,14 @@ class Predictor:
             request = read()
             return request, *self._select(request, batch=batch)
 
-        request, model, arrays = await self._executor.call(prepare, deadline)
-        size = request.batch_size if batch else 1
-        return request, await self._executor.run(model, arrays, size, deadline)
+        request, model, arrays = await self._engine.read(prepare, deadline)
+        if batch:
+            return request, await self._engine.infer_bulk(model, arrays, request.batch_size, deadline)
+        question = self._question(request, model, arrays)
+        found = self._engine.recall(model, question) if question is not None else None
+        if found is None:
+            found = await self._engine.infer(model, arrays, deadline, question)
+        return request, found
 
     def _select(self, request: InferRequest, *, batch: bool) -> tuple[LoadedModel, Arrays]:
         try:

@@ -1,6 +1,7 @@
 """The database: SQLite in the data directory, or PostgreSQL. Opened here, and its faults made ours."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -87,6 +88,39 @@ def _begin_sqlite(connection: Connection) -> None:
     """Who will write takes the lock at once: two readers who both want to write later would wait for each other."""
     reading = connection.get_execution_options().get("seatrial_reading", False)
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+class ChangeStamp:
+    """Says cheaply whether a SQLite database has changed; lives as long as its engine.
+
+    Called by any thread.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._file = engine.url.database if engine.dialect.name == "sqlite" else None
+        self._connection: sqlite3.Connection | None = None
+        self._asking = threading.Lock()
+
+    def __call__(self) -> int | None:
+        """A number that differs from the last one where anybody has committed since; `None` where that is not known."""
+        if self._file is None:
+            return None
+        with self._asking:
+            try:
+                if self._connection is None:
+                    uri = f"{Path(self._file).absolute().as_uri()}?mode=ro"
+                    self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+                version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
+            except sqlite3.Error:
+                return None
+            return version
+
+    def close(self) -> None:
+        """Hang up; a later call connects anew."""
+        with self._asking:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
 
 @contextmanager

@@ -1,17 +1,22 @@
-"""Limits that several workers share, in Redis: one script a call, by the clock of Redis."""
+"""Redis: how it is reached, and limits that several workers share in it, one script a call, by its clock."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seatrial.server.access.keys import random_id
 from seatrial.server.limits.bucket import Taken
 from seatrial.server.limits.ports import Ask, Granted, LimitsLost
 
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
 TIMEOUT_S = 0.2
 """How long an answer is waited for: a caller who could be counted here must not wait for a store that is away."""
 CONNECTIONS = 16
 """How many a worker has at most: a burst of calls waits for these, which is quicker than to make more."""
+GIVE_UP_S = 1.0
+"""After this a connection that says nothing is closed; nobody waits for it any more then."""
 LEASE_S = 120
 """How long a call may go on before it no longer counts: its worker may have been killed."""
 MOST_DOUBTED = 100
@@ -56,6 +61,46 @@ return 0
 """
 
 
+def connect(url: str) -> "tuple[Redis, tuple[type[Exception], ...]]":
+    """A client of Redis with a few connections, and the errors that it raises when Redis is not there or not well."""
+    # Loaded only now: whoever has no Redis does not pay for it at each start.
+    from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415
+    from redis.asyncio.retry import Retry  # noqa: PLC0415
+    from redis.backoff import NoBackoff  # noqa: PLC0415
+    from redis.exceptions import ConnectionError as RedisConnectionError  # noqa: PLC0415
+    from redis.exceptions import RedisError  # noqa: PLC0415
+
+    once_more = Retry(NoBackoff(), 1, (RedisConnectionError,))  # a connection that was kept may have ended
+    pool = BlockingConnectionPool.from_url(
+        url, max_connections=CONNECTIONS, retry=once_more, socket_timeout=GIVE_UP_S, socket_connect_timeout=GIVE_UP_S
+    )
+    return Redis.from_pool(pool), (RedisError, OSError)
+
+
+async def within(seconds: float, call: Awaitable[Any]) -> Any:  # noqa: ANN401 - Redis's own
+    """What a call to Redis answers; raises `TimeoutError` on time, whatever the client still does then.
+
+    To be cancelled is lost on it now and then, while many wait for its connections: it goes on reading for seconds.
+    """
+    task = asyncio.ensure_future(call)
+    task.add_done_callback(_hear_out)
+    try:
+        done, _ = await asyncio.wait((task,), timeout=seconds)
+    except BaseException:
+        task.cancel()
+        raise
+    if not done:
+        task.cancel()
+        raise TimeoutError
+    return task.result()
+
+
+def _hear_out(task: "asyncio.Future[Any]") -> None:
+    """Nobody may be there any more to hear what went wrong."""
+    if not task.cancelled():
+        task.exception()
+
+
 class RedisLimits:
     """Implements `limits.ports.SharedLimits`; lives as long as the worker. Used in one event loop.
 
@@ -66,19 +111,9 @@ class RedisLimits:
     def __init__(
         self, url: str, say: Callable[[str, str], None] = lambda _, __: None, timeout: float = TIMEOUT_S
     ) -> None:
-        # Loaded only now: whoever has no Redis does not pay for it at each start.
-        from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415
-        from redis.asyncio.retry import Retry  # noqa: PLC0415
-        from redis.backoff import NoBackoff  # noqa: PLC0415
-        from redis.exceptions import ConnectionError as RedisConnectionError  # noqa: PLC0415
-        from redis.exceptions import RedisError  # noqa: PLC0415
-
-        self._faults = (RedisError, OSError)
+        self._redis, self._faults = connect(url)
         self._timeout = timeout
         self._doubted: dict[str, list[str]] = {}
-        once_more = Retry(NoBackoff(), 1, (RedisConnectionError,))  # a connection that was kept may have ended
-        pool = BlockingConnectionPool.from_url(url, max_connections=CONNECTIONS, retry=once_more)
-        self._redis: Redis = Redis.from_pool(pool)
         self._take = self._redis.register_script(_TAKE)
         self._give_back = self._redis.register_script(_GIVE_BACK)
         self._say = say
@@ -116,8 +151,7 @@ class RedisLimits:
 
     async def _answer(self, call: Awaitable[Any]) -> Any:  # noqa: ANN401 - Redis's own
         try:
-            async with asyncio.timeout(self._timeout):
-                answer = await call
+            answer = await within(self._timeout, call)
         except self._faults as error:
             if not self._lost:
                 self._lost = True

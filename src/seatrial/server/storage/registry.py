@@ -18,7 +18,7 @@ from seatrial.server.registry.ports import Decide, MakeVersion
 from seatrial.server.storage import tables
 from seatrial.server.storage.accounts import SqlAccounts
 from seatrial.server.storage.audit import SqlAudit
-from seatrial.server.storage.database import reading, writing
+from seatrial.server.storage.database import ChangeStamp, reading, writing
 from seatrial.server.storage.evidence import SqlEvidence
 from seatrial.server.storage.keys import SqlKeys
 from seatrial.server.storage.tables import ledger, versions
@@ -31,6 +31,7 @@ class SqlRegistry:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.stamp = ChangeStamp(engine)
 
     @property
     def evidence(self) -> SqlEvidence:
@@ -54,6 +55,7 @@ class SqlRegistry:
 
     def close(self) -> None:
         """Hang up; a later call connects anew."""
+        self.stamp.close()
         self._engine.dispose()
 
     def versions(self) -> Sequence[ModelVersion]:

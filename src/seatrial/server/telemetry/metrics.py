@@ -7,28 +7,41 @@ values in files there, and a scrape of any worker answers with the sums.
 import os
 import resource
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter as CountOf
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from seatrial.server.core.clock import Monotonic, timestamp
+from seatrial.server.core.observe import Times
 from seatrial.server.inference.pool import Snapshot
 from seatrial.server.inference.runtime import Array
+from seatrial.server.telemetry.workers import WorkersCollector
 
 BUCKETS = (
     0.0001, 0.00025, 0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01,
     0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 )  # fmt: skip
 """Seconds. Most answers take well under a millisecond, so that is where the buckets are."""
+FINE_BUCKETS = (0.00001, 0.000025, 0.00005, *BUCKETS)
+"""Seconds in one stage of an answer."""
+RUN_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+"""Examples in a run."""
+STAGES = {
+    "parse": "Time to read a prediction's body and choose its model",
+    "queue": "Time before a prediction's first run began",
+    "inference": "Time in the model's runtime",
+    "encode": "Time to write a prediction's answer",
+}
+"""Each a histogram by model, in the order of `Times`."""
 
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 QUANTILES = (0.5, 0.95, 0.99)
@@ -40,6 +53,19 @@ FOLD_SECONDS = 0.1
 
 Later = Callable[[float, Callable[[], None]], object]
 """Calls a function after so many seconds; an event loop's `call_later`."""
+
+
+class Watched(Protocol):
+    """What can be seen of an engine; `inference.engine.Engine` in a running server."""
+
+    limit: int
+    """Requests that may wait for a model."""
+
+    def depths(self) -> Mapping[str, int]:
+        """Requests that wait, by model."""
+
+    def resting(self) -> Mapping[str, bool]:
+        """Whether answers are not looked for, by model."""
 
 
 class Metrics:
@@ -54,7 +80,11 @@ class Metrics:
     def __init__(self, version: str, clock: Monotonic, later: Later) -> None:
         self._clock = clock
         self._later = later
-        self._noted: list[tuple[str, str, int, float, float]] = []
+        self._noted: list[tuple[str, str, int, Times]] = []
+        self._runs: list[tuple[str, int]] = []
+        self._looks: list[tuple[str, str]] = []
+        self._waiting = False
+        self._engine: Watched | None = None
         self._started = clock()
         self._models: dict[str, tuple[str, str]] = {}
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -73,13 +103,23 @@ class Metrics:
             buckets=BUCKETS,
             registry=own,
         )
-        self._infer = Histogram(
-            "seatrial_inference_seconds",
-            "Time in the model's runtime, by model.",
-            ["model"],
-            buckets=BUCKETS,
+        self._stages = [
+            Histogram(f"seatrial_{stage}_seconds", f"{what}, by model.", ["model"], buckets=FINE_BUCKETS, registry=own)
+            for stage, what in STAGES.items()
+        ]
+        self._run_examples = Histogram(
+            "seatrial_run_examples", "Examples that were run at once, by model.", ["model"], buckets=RUN_BUCKETS,
             registry=own,
+        )  # fmt: skip
+        self._depth = _gauge("seatrial_queue_depth", "Requests that wait for a thread, by model.", own)
+        self._limit = _gauge("seatrial_queue_limit", "Requests that may wait at most, by model.", own)
+        self._lookups = Counter(
+            "seatrial_cache_lookups", "Answers looked for in the cache.", ["model", "result"], registry=own
         )
+        self._resting = _gauge(
+            "seatrial_cache_resting", "Workers that look for no answers, by model: it did not pay.", own
+        )
+        self._departed = Counter("seatrial_departed", "Callers who hung up before the answer.", ["route"], registry=own)
         self._refusals = Counter("seatrial_refusals", "Requests refused, by reason.", ["reason"], registry=own)
         self._lost = Counter(
             "seatrial_limits_lost",
@@ -94,25 +134,72 @@ class Metrics:
         self._requests.labels(route, method, status).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def predicted(self, route: str, model_id: str, rows: int, infer_seconds: float, total_seconds: float) -> None:
+    def predicted(self, route: str, model_id: str, rows: int, times: Times) -> None:
         """See `Observer.predicted`. Only noted here: counting is done for many at once, within `FOLD_SECONDS`."""
-        if not self._noted:
+        if not self._waiting:
+            self.waiting()
+        self._noted.append((route, model_id, rows, times))
+
+    def ran(self, model_id: str, examples: int) -> None:
+        """See `Observer.ran`."""
+        if not self._waiting:
+            self.waiting()
+        self._runs.append((model_id, examples))
+
+    def cached(self, model_id: str, found: str) -> None:
+        """See `Observer.cached`."""
+        if not self._waiting:
+            self.waiting()
+        self._looks.append((model_id, found))
+
+    def waiting(self) -> None:
+        """See `Observer.waiting`."""
+        if not self._waiting:
+            self._waiting = True
             self._later(FOLD_SECONDS, self.fold)
-        self._noted.append((route, model_id, rows, infer_seconds, total_seconds))
+
+    def departed(self, route: str) -> None:
+        """See `Observer.departed`."""
+        self._departed.labels(route).inc()
+
+    def watch(self, engine: Watched) -> None:
+        """Show the queues of this engine, and how its cache does."""
+        self._engine = engine
 
     def fold(self) -> None:
-        """Count the predictions noted since the last time."""
+        """Count what was noted since the last time."""
+        self._waiting = False
         noted, self._noted = self._noted, []
-        groups: dict[tuple[str, str], list[tuple[int, float, float]]] = {}
-        for route, model_id, *figures in noted:
-            groups.setdefault((route, model_id), []).append(tuple(figures))  # type: ignore[arg-type]
+        groups: dict[tuple[str, str], list[tuple[float, ...]]] = {}
+        for route, model_id, rows, times in noted:
+            groups.setdefault((route, model_id), []).append((rows, *times))
         for (route, model_id), group in groups.items():
-            rows, infer, total = map(np.asarray, zip(*group, strict=True))
+            examples, *stages, total = np.array(group).T
             self._requests.labels(route, "POST", "200").inc(len(group))
-            self._rows.labels(model_id).inc(int(rows.sum()))
-            _observe_all(self._seconds.labels(route), total)
-            _observe_all(self._predictions.labels(model_id), total)
-            _observe_all(self._infer.labels(model_id), infer)
+            self._rows.labels(model_id).inc(int(examples.sum()))
+            _observe_all(self._seconds.labels(route), BUCKETS, total)
+            _observe_all(self._predictions.labels(model_id), BUCKETS, total)
+            for histogram, seconds in zip(self._stages, stages, strict=True):
+                _observe_all(histogram.labels(model_id), FINE_BUCKETS, seconds)
+        self._fold_engine()
+
+    def _fold_engine(self) -> None:
+        """The same for runs, the cache and the queues."""
+        runs, self._runs = self._runs, []
+        sizes: dict[str, list[int]] = {}
+        for model_id, examples in runs:
+            sizes.setdefault(model_id, []).append(examples)
+        for model_id, counts in sizes.items():
+            _observe_all(self._run_examples.labels(model_id), RUN_BUCKETS, np.array(counts))
+        looks, self._looks = self._looks, []
+        for (model_id, found), count in CountOf(looks).items():
+            self._lookups.labels(model_id, found).inc(count)
+        if self._engine is not None:
+            for model_id, depth in self._engine.depths().items():
+                self._depth.labels(model_id).set(depth)
+                self._limit.labels(model_id).set(self._engine.limit)
+            for model_id, resting in self._engine.resting().items():
+                self._resting.labels(model_id).set(resting)
 
     def refused(self, reason: str) -> None:
         """See `Observer.refused`."""
@@ -163,7 +250,7 @@ class Metrics:
         shared = os.environ.get(MULTIPROCESS)
         registry = CollectorRegistry() if shared else own
         if shared:
-            registry.register(_Workers(Path(shared)))
+            registry.register(WorkersCollector(Path(shared)))
         registry.register(_Facts(self, version))
         if sys.platform == "linux":
             ProcessCollector(registry=registry)
@@ -171,27 +258,21 @@ class Metrics:
         return registry
 
 
-def _observe_all(histogram: Histogram, seconds: Array) -> None:
+def _gauge(name: str, text: str, registry: CollectorRegistry) -> Gauge:
+    """By model; the sum over the workers that live."""
+    return Gauge(name, text, ["model"], registry=registry, multiprocess_mode="livesum")
+
+
+def _observe_all(histogram: Histogram, bounds: Sequence[float], values: Array) -> None:
     """`Histogram.observe` for many values: one addition a bucket in the place of one a value.
 
     prometheus_client has no public way to do this; the values it keeps are those that `observe` itself adds to.
     """
-    places = np.searchsorted(BUCKETS, seconds, side="left")
-    for bucket, count in zip(histogram._buckets, np.bincount(places, minlength=len(BUCKETS) + 1), strict=True):  # noqa: SLF001
+    places = np.searchsorted(bounds, values, side="left")
+    for bucket, count in zip(histogram._buckets, np.bincount(places, minlength=len(bounds) + 1), strict=True):  # noqa: SLF001
         if count:
             bucket.inc(int(count))
-    histogram._sum.inc(float(seconds.sum()))  # noqa: SLF001
-
-
-class _Workers(Collector):
-    """The sums of all workers, from their files. One that a worker has only just made is empty, and is not read."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def collect(self) -> Iterator[Metric]:
-        files = [str(path) for path in self._folder.glob("*.db") if path.stat().st_size]
-        yield from MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+    histogram._sum.inc(float(values.sum()))  # noqa: SLF001
 
 
 class _Facts(Collector):

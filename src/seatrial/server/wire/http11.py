@@ -9,7 +9,7 @@ nothing is read as a request that a reader before us may have taken for a body.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
 import httptools
@@ -43,24 +43,16 @@ class Application(Protocol):
         """Status, headers and body of the answer to what cannot be read as a request."""
 
 
-class _Unheard:
-    """An event of a request that is here whole: nobody waits for more of it."""
-
-    @staticmethod
-    def set() -> None:
-        """Something came, says uvicorn."""
-
-
 class WholeRequest:
     """A POST and its answer; lives until it is answered or its caller is gone.
 
     For its connection it stands in the place of uvicorn's own `RequestResponseCycle`. `started` is on the monotonic
-    clock; the names of `headers` are in lower case.
+    clock; the names of `headers` are in lower case. `leave`, where the application has set it, is called when the
+    caller hangs up before the answer.
     """
 
-    __slots__ = ("_connection", "body", "disconnected", "handed", "headers", "keep_alive", "more_body", "peer",
+    __slots__ = ("_connection", "body", "disconnected", "handed", "headers", "keep_alive", "leave", "more_body", "peer",
                  "response_complete", "started", "target")  # fmt: skip
-    message_event = _Unheard
 
     def __init__(self, connection: "Connection", target: str) -> None:
         self._connection = connection
@@ -72,6 +64,17 @@ class WholeRequest:
         self.more_body = True
         self.handed = self.disconnected = self.response_complete = False
         self.keep_alive = True
+        self.leave: Callable[[], None] | None = None
+
+    @property
+    def message_event(self) -> "WholeRequest":
+        """Its connection's event, which is set when something happened to the request."""
+        return self
+
+    def set(self) -> None:
+        """See `message_event`: of a request that is here whole, its caller can only have hung up."""
+        if self.disconnected and not self.response_complete and self.leave is not None:
+            self.leave()
 
     def answer(self, status: int, headers: Fields, body: bytes) -> None:
         """Send the whole answer. Values of headers are the application's own: they are not looked through."""
@@ -250,6 +253,7 @@ class Connection(HttpToolsProtocol):
             return
         self._write(status, headers, body, request)
         request.response_complete = True
+        request.leave = None
         if not request.keep_alive:
             self.transport.close()
         self.on_response_complete()

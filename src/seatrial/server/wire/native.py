@@ -226,7 +226,7 @@ def encode(result: InferResult, *, batch: bool, probabilities: bool) -> bytes:
     answer["inference_time_ms"] = round(result.infer_seconds * 1000, 3)
     answer["timestamp"] = timestamp()
     answer["input_shape"] = (result.rows, model.signature.width)
-    answer["cached"] = False
+    answer["cached"] = result.cached
     return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
 
 

@@ -14,7 +14,8 @@ from seatrial.contracts.record import WRONG_ANSWER
 from seatrial.trials.core.models import KnownModel
 
 JSON = {"Content-Type": "application/json"}
-HEADERS = {"User-Agent": f"seatrial/{seatrial.__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
+HEADERS = {"User-Agent": f"seatrial/{seatrial.__version__}", "Accept": "*/*", "Accept-Encoding": "identity",
+           "Cache-Control": "no-cache"}  # fmt: skip
 """What every request says of us; the libraries' own ways to leave these out cost more than to send them."""
 KEEP_ALIVE_S = 2.0
 """A connection that rested longer is not used again: the server may be closing it, which would look like a failure."""

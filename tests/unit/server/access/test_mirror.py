@@ -128,3 +128,19 @@ def test_the_last_use_waits_for_the_database(source: FailingAccess) -> None:
     known.write_used()
 
     assert source.get_key("k1").used == 500.0
+
+
+def test_a_source_that_has_not_changed_is_not_read(source: FailingAccess) -> None:
+    """Its stamp says so; where it says nothing it is read."""
+    stamps: list[int | None] = [1]
+    known = AccessMirror(source, ManualClock(), lambda: stamps[0])
+    known.refresh()
+    source.away = True
+    known.refresh()
+    for stamp in (2, 2, None):
+        stamps[0] = stamp
+        with pytest.raises(StorageUnavailable):
+            known.refresh()
+    source.away = False
+    known.refresh()
+    assert source.reads == 1

@@ -1,20 +1,22 @@
 """Examples that the event loop runs: together where they came together, and each with its own answer."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from tests.fakes.clock import ManualClock
 from tests.fakes.models import a_manifest, a_model
+from tests.fakes.observe import RecordingObserver
 from tests.fakes.runtime import WAIT_SECONDS, EchoRuntime, FailingRuntime
 
 from seatrial.server.core import clock
 from seatrial.server.core.errors import DeadlineExceeded, InferenceFailed
 from seatrial.server.inference.calibration import Calibration
 from seatrial.server.inference.deadline import Deadline
-from seatrial.server.inference.inline import InlineRuns
+from seatrial.server.inference.engine import Engine
 from seatrial.server.inference.model import InferResult, LoadedModel
 from seatrial.server.inference.runtime import Array, Runtime, Stop
 from seatrial.server.inference.signature import Arrays
@@ -45,17 +47,25 @@ def in_time() -> Deadline:
     return Deadline(WAIT_SECONDS, clock.monotonic(), clock.monotonic)
 
 
+@contextmanager
+def an_engine(limit: int = 10_000) -> Iterator[Engine]:
+    """One that remembers nothing."""
+    engine = Engine(1, limit, RecordingObserver())
+    yield engine
+    engine.close()
+
+
 def ask(
-    *values: float, model: LoadedModel, deadlines: Mapping[float, Deadline] | None = None
+    *values: float, model: LoadedModel, deadlines: Mapping[float, Deadline] | None = None, limit: int = 10_000
 ) -> list[InferResult | BaseException]:
     """What becomes of examples that come in one turn."""
 
     async def all_at_once() -> list[InferResult | BaseException]:
-        runs = InlineRuns()
-        calls = [runs.run(model, example(value), (deadlines or {}).get(value, in_time())) for value in values]
+        calls = [engine.infer(model, example(value), (deadlines or {}).get(value, in_time())) for value in values]
         return await asyncio.gather(*calls, return_exceptions=True)
 
-    return asyncio.run(all_at_once())
+    with an_engine(limit) as engine:
+        return asyncio.run(all_at_once())
 
 
 def answers(outcomes: list[InferResult | BaseException]) -> list[float | str]:
@@ -94,13 +104,14 @@ def test_others_are_heard_between_runs() -> None:
     seen: list[int] = []
 
     async def main() -> None:
-        runs, model = InlineRuns(), inline(runtime)
-        calls = [asyncio.ensure_future(runs.run(model, example(value), in_time())) for value in range(3 * TOGETHER)]
+        model = inline(runtime)
+        calls = [asyncio.ensure_future(engine.infer(model, example(value), in_time())) for value in range(3 * TOGETHER)]
         while not all(call.done() for call in calls):
             seen.append(len(runtime.runs))
             await asyncio.sleep(0)
 
-    asyncio.run(main())
+    with an_engine() as engine:
+        asyncio.run(main())
     assert {1, 2} <= set(seen)
 
 
@@ -109,13 +120,13 @@ def test_models_do_not_share_runs() -> None:
     one, other = EchoRuntime(), EchoRuntime()
 
     async def main() -> list[InferResult]:
-        runs = InlineRuns()
         models = [inline(one), inline(other)]
         return await asyncio.gather(
-            *(runs.run(models[value % 2], example(value), in_time()) for value in range(TOGETHER))
+            *(engine.infer(models[value % 2], example(value), in_time()) for value in range(TOGETHER))
         )
 
-    assert [result.output.item() for result in asyncio.run(main())] == [0, 1, 2, 3]
+    with an_engine() as engine:
+        assert [result.output.item() for result in asyncio.run(main())] == [0, 1, 2, 3]
     assert (one.runs, other.runs) == ([2], [2])
 
 
@@ -157,15 +168,16 @@ def test_a_caller_who_leaves_harms_nobody() -> None:
     """Half of them leave before the run: the others get their answers."""
 
     async def main() -> list[float]:
-        runs, model = InlineRuns(), inline(EchoRuntime())
-        calls = [asyncio.ensure_future(runs.run(model, example(value), in_time())) for value in range(TOGETHER)]
+        model = inline(EchoRuntime())
+        calls = [asyncio.ensure_future(engine.infer(model, example(value), in_time())) for value in range(TOGETHER)]
         await asyncio.sleep(0)  # now they wait
         for call in calls[::2]:
             call.cancel()
         await asyncio.wait(calls)
         return [call.result().output.item() for call in calls[1::2]]
 
-    assert asyncio.run(main()) == [1, 3]
+    with an_engine() as engine:
+        assert asyncio.run(main()) == [1, 3]
 
 
 def test_times_add_up() -> None:
@@ -176,3 +188,11 @@ def test_times_add_up() -> None:
     assert outcome.queue_seconds >= 0
     assert outcome.infer_seconds > 0
     assert outcome.wall_seconds == pytest.approx(outcome.queue_seconds + outcome.infer_seconds)
+
+
+@pytest.mark.parametrize(("limit", "count", "refused"), [(1, 1, 0), (1, 2, 1), (4, 4, 0), (4, 5, 1), (4, 9, 5)])
+def test_no_more_wait_than_may(limit: int, count: int, refused: int) -> None:
+    """The rest is refused at once, and who waits is answered."""
+    outcomes = ask(*map(float, range(count)), model=inline(EchoRuntime()), limit=limit)
+
+    assert answers(outcomes) == [*range(count - refused), *["QueueFull"] * refused]

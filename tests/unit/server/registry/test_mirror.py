@@ -9,6 +9,7 @@ from tests.fakes.registry import MemoryRegistry
 
 from seatrial.server.core.chain import Head
 from seatrial.server.core.errors import StorageUnavailable, UnknownModel
+from seatrial.server.registry.evidence import Trial
 from seatrial.server.registry.ledger import Note
 from seatrial.server.registry.mirror import LOST, OLD_SECONDS, WELL, Mirror
 from seatrial.server.registry.model import ModelVersion
@@ -108,3 +109,32 @@ def test_a_copy_that_nobody_compares_any_more_is_none() -> None:
     assert mirror.state == WELL
     clock.advance(0.1)
     assert mirror.state == LOST
+
+
+def test_a_source_that_has_not_changed_is_not_read() -> None:
+    """Its stamp says so; where it says nothing, and while trials are open, which end by the clock, it is read."""
+    source, clock = Source([a_version(a_manifest())]), ManualClock()
+    stamps: list[int | None] = [1]
+    trials: list[Trial] = []
+    mirror = Mirror(source, clock, lambda: trials, lambda: stamps[0])
+    mirror.refresh(lambda _: None)
+    source.gone = True
+    clock.advance(2 * OLD_SECONDS)
+    mirror.refresh(lambda _: None)
+    assert (mirror.fault, mirror.state) == ("", WELL)
+
+    for stamp in (2, None):
+        stamps[0] = stamp
+        mirror.refresh(lambda _: None)
+        assert mirror.state == LOST
+        source.gone = False
+        mirror.refresh(lambda _: None)
+        assert mirror.state == WELL
+        source.gone = True
+    source.gone, stamps[0] = False, 3
+    trials.append(Trial("t1", "echo", 1, 0.0, 1.0, "somebody"))
+    mirror.refresh(lambda _: None)
+    assert set(mirror.view.trials) == {"t1"}
+    trials.clear()
+    mirror.refresh(lambda _: None)
+    assert set(mirror.view.trials) == set()

@@ -1,5 +1,6 @@
 """Alive, ready, healthy."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,11 @@ from seatrial.server.services.health import Lifecycle, health, production_models
 
 A, B = a_manifest(name="a"), a_manifest(name="b")
 BROKEN = {"b:1": "Golden inference: 1 of 1 answers differ"}
+
+
+def states(database: str | None = None, cache: str | None = None) -> Callable[[], dict[str, str | None]]:
+    """What the server depends on."""
+    return lambda: {"database": database, "cache": cache}
 
 
 def a_server(
@@ -37,7 +43,7 @@ def a_server(
 def test_a_server_with_all_its_models_is_healthy_and_ready() -> None:
     """Every production model is named, and the optional parts say that they are not there."""
     registry, pool, lifecycle = a_server([a_version(A), a_version(B)], a_model(A), a_model(B))
-    report = health(registry, pool, lifecycle, "1.2.3", lambda: None)
+    report = health(registry, pool, lifecycle, "1.2.3", states())
 
     assert report.pop("timestamp").endswith("Z")
     assert report == {
@@ -56,7 +62,7 @@ def test_a_server_with_all_its_models_is_healthy_and_ready() -> None:
 def test_a_server_without_one_of_its_models_is_degraded_and_not_ready() -> None:
     """Predictions of the others work, so health is 200; readiness names what is missing, and why."""
     registry, pool, lifecycle = a_server([a_version(A), a_version(B)], a_model(A), failures=BROKEN)
-    report = health(registry, pool, lifecycle, "1", lambda: None)
+    report = health(registry, pool, lifecycle, "1", states())
 
     assert (report["status"], report["models"]) == ("degraded", {"a:1": "ready"} | BROKEN)
     with pytest.raises(NotReady) as caught:
@@ -80,7 +86,7 @@ def test_a_server_without_any_model_is_neither(
     registry, pool, lifecycle = a_server(versions, failures=failures)
 
     with pytest.raises(NotReady) as unhealthy:
-        health(registry, pool, lifecycle, "1", lambda: None)
+        health(registry, pool, lifecycle, "1", states())
     with pytest.raises(NotReady) as unready:
         ready(registry, pool, lifecycle)
     assert unhealthy.value.reasons == unready.value.reasons == reasons
@@ -91,7 +97,7 @@ def test_a_stopping_server_is_healthy_but_not_ready() -> None:
     registry, pool, lifecycle = a_server([a_version(A)], a_model(A))
     lifecycle.draining = True
 
-    assert health(registry, pool, lifecycle, "1", lambda: None)["status"] == "healthy"
+    assert health(registry, pool, lifecycle, "1", states())["status"] == "healthy"
     with pytest.raises(NotReady) as caught:
         ready(registry, pool, lifecycle)
     assert caught.value.reasons == {"server": "stopping"}
@@ -111,11 +117,20 @@ def test_only_production_versions_count() -> None:
     assert ready(registry, pool, lifecycle)["status"] == "ready"
 
 
+def test_a_lost_cache_degrades_and_nothing_else() -> None:
+    """Predictions are computed."""
+    registry, pool, lifecycle = a_server([a_version(A)], a_model(A))
+    lost = health(registry, pool, lifecycle, "1", states("ok", "unavailable"))
+
+    assert (lost["status"], lost["checks"]) == ("degraded", {"database": "ok", "cache": "unavailable"})
+    assert ready(registry, pool, lifecycle)["status"] == "ready"
+
+
 def test_a_lost_database_degrades_and_nothing_else() -> None:
     """Predictions go on, so it stays ready; the part is named."""
     registry, pool, lifecycle = a_server([a_version(A)], a_model(A))
-    well = health(registry, pool, lifecycle, "1", lambda: "ok")
-    lost = health(registry, pool, lifecycle, "1", lambda: "unavailable")
+    well = health(registry, pool, lifecycle, "1", states("ok"))
+    lost = health(registry, pool, lifecycle, "1", states("unavailable"))
 
     assert (well["status"], well["checks"]["database"]) == ("healthy", "ok")
     assert (lost["status"], lost["checks"]["database"]) == ("degraded", "unavailable")
@@ -127,7 +142,7 @@ def test_a_version_that_failed_is_told_while_the_one_before_goes_on() -> None:
     registry, pool, lifecycle = a_server([a_version(A, 2)], failures={"a:2": "It is broken."})
     old = a_model(A)
     pool.swap(replace(pool.snapshot, production={"a": old}))
-    report = health(registry, pool, lifecycle, "1", lambda: "ok")
+    report = health(registry, pool, lifecycle, "1", states("ok"))
 
     assert (report["status"], report["models"]) == ("degraded", {"a:2": "It is broken. Version 1 goes on."})
     assert ready(registry, pool, lifecycle)["models"] == report["models"]

@@ -16,8 +16,9 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.models import a_manifest, a_model
 from tests.fakes.timer import ManualTimer
 
+from seatrial.server.core.observe import Times
 from seatrial.server.inference.pool import Snapshot
-from seatrial.server.telemetry.metrics import BUCKETS, FOLD_SECONDS, MULTIPROCESS, Metrics, quantile_ms
+from seatrial.server.telemetry.metrics import BUCKETS, FOLD_SECONDS, MULTIPROCESS, STAGES, Metrics, quantile_ms
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 A, B = a_model(a_manifest(name="a")), a_model(a_manifest(name="b"), version=2)
@@ -35,6 +36,11 @@ def scraped(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], f
         for family in parse_text(text)
         for sample in family.samples
     }
+
+
+def times(infer: float, total: float) -> Times:
+    """Where the seconds of a prediction went, but for the smaller stages."""
+    return Times(0.0, 0.0, infer, 0.0, total)
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float:
@@ -101,9 +107,9 @@ def test_answers_are_counted_by_route_method_and_status() -> None:
 def test_predictions_are_counted_by_route_and_model() -> None:
     """A prediction is an answer with 200, and has examples and two times."""
     metrics = some_metrics()
-    metrics.predicted("/predict", "a:1", 1, 0.25, 0.5)
-    metrics.predicted("/predict/batch", "a:1", 40, 0.5, 0.75)
-    metrics.predicted("/predict", "b:2", 1, 0.125, 0.25)
+    metrics.predicted("/predict", "a:1", 1, times(0.25, 0.5))
+    metrics.predicted("/predict/batch", "a:1", 40, times(0.5, 0.75))
+    metrics.predicted("/predict", "b:2", 1, times(0.125, 0.25))
 
     assert value(metrics, "seatrial_requests_total", route="/predict", method="POST", status="200") == 2
     assert value(metrics, "seatrial_request_seconds_sum", route="/predict") == 0.75
@@ -114,15 +120,57 @@ def test_predictions_are_counted_by_route_and_model() -> None:
     assert value(metrics, "seatrial_inference_seconds_count", model="b:2") == 1
 
 
+def test_each_stage_has_its_own_histogram() -> None:
+    """The stages are not mixed up, and microseconds can be told apart."""
+    metrics = some_metrics()
+    metrics.predicted("/predict", "a:1", 1, Times(0.00002, 0.5, 0.00004, 0.25, 1.0))
+
+    sums = [value(metrics, f"seatrial_{stage}_seconds_sum", model="a:1") for stage in STAGES]
+    assert sums == [0.00002, 0.5, 0.00004, 0.25]
+    assert value(metrics, "seatrial_parse_seconds_bucket", model="a:1", le="2.5e-05") == 1
+    assert value(metrics, "seatrial_inference_seconds_bucket", model="a:1", le="2.5e-05") == 0
+    assert value(metrics, "seatrial_inference_seconds_bucket", model="a:1", le="5e-05") == 1
+
+
+class WatchedEngine:
+    """Queues and a cache, as a test wants them."""
+
+    limit = 512
+
+    def __init__(self) -> None:
+        self.waiting = {"a:1": 3}
+        self.rests = {"a:1": True, "b:2": False}
+
+    def depths(self) -> dict[str, int]:
+        """See `Engine.depths`."""
+        return self.waiting
+
+    def resting(self) -> dict[str, bool]:
+        """See `Engine.resting`."""
+        return self.rests
+
+
+def test_queues_are_shown_as_they_are_now_beside_their_limit() -> None:
+    """And which models' answers are not looked for."""
+    metrics, engine = some_metrics(), WatchedEngine()
+    metrics.watch(engine)
+
+    assert value(metrics, "seatrial_queue_depth", model="a:1") == 3
+    assert value(metrics, "seatrial_queue_limit", model="a:1") == 512
+    assert [value(metrics, "seatrial_cache_resting", model=model) for model in ("a:1", "b:2")] == [1, 0]
+    engine.waiting = {"a:1": 0}
+    assert value(metrics, "seatrial_queue_depth", model="a:1") == 0
+
+
 def test_predictions_are_folded_by_a_timer() -> None:
     """One timer is set for all that come until it goes off, and the next one after it; nothing is counted twice."""
     timer = ManualTimer()
     metrics = some_metrics(timer=timer)
     for _ in range(3):
-        metrics.predicted("/predict", "a:1", 1, 0.25, 0.5)
+        metrics.predicted("/predict", "a:1", 1, times(0.25, 0.5))
     assert [seconds for seconds, _ in timer.due] == [FOLD_SECONDS]
     timer.ring()
-    metrics.predicted("/predict", "a:1", 1, 0.25, 0.5)
+    metrics.predicted("/predict", "a:1", 1, times(0.25, 0.5))
     assert len(timer.due) == 1
     assert value(metrics, "seatrial_predicted_examples_total", model="a:1") == 4
     timer.ring()
@@ -135,7 +183,7 @@ def test_many_predictions_are_counted_as_one_after_the_other(seconds: list[float
     """The histogram of predictions, counted many at once, is that of answers, counted one by one."""
     metrics = some_metrics()
     for each in seconds:
-        metrics.predicted("/predict", "a:1", 1, each, each)
+        metrics.predicted("/predict", "a:1", 1, Times(each, each, each, each, each))
         metrics.answered("/models", "GET", 200, each)
     samples = scraped(metrics)
 
@@ -146,7 +194,8 @@ def test_many_predictions_are_counted_as_one_after_the_other(seconds: list[float
     expected = histogram(("route", "/models"), "seatrial_request_seconds")
     assert expected[-1] == len(seconds)
     assert histogram(("model", "a:1"), "seatrial_prediction_seconds") == expected
-    assert histogram(("model", "a:1"), "seatrial_inference_seconds") == expected
+    for stage in STAGES:
+        assert histogram(("model", "a:1"), f"seatrial_{stage}_seconds") == expected
     assert histogram(("route", "/predict"), "seatrial_request_seconds") == expected
 
 
@@ -222,7 +271,7 @@ def test_the_json_view_counts_answers_errors_and_models() -> None:
     for status in (200, 200, 307, 400, 404, 499, 500, 503):
         metrics.answered("/models", "GET", status, 0.01)
     for _ in range(10):
-        metrics.predicted("/predict/batch", "b:2", 3, 0.05, 0.08)
+        metrics.predicted("/predict/batch", "b:2", 3, times(0.05, 0.08))
     view = metrics.as_json()
 
     assert (view["requests_total"], view["errors_total"], view["server_errors_total"]) == (18, 5, 2)
@@ -239,7 +288,7 @@ def test_the_json_view_has_the_numbers_of_the_text() -> None:
     metrics = some_metrics()
     metrics.serving(SNAPSHOT)
     metrics.answered("/", "GET", 404, 0.3)
-    metrics.predicted("/predict", "a:1", 1, 0.1, 0.2)
+    metrics.predicted("/predict", "a:1", 1, times(0.1, 0.2))
     metrics.refused("unknown-route")
     listed: list[dict[str, Any]] = [sample for family in metrics.as_json()["metrics"].values() for sample in family]
     view = {(sample["name"], tuple(sorted(sample["labels"].items()))): sample["value"] for sample in listed}
@@ -253,11 +302,12 @@ def test_the_json_view_has_the_numbers_of_the_text() -> None:
 
 WORKER = """
 import sys
+from seatrial.server.core.observe import Times
 from seatrial.server.telemetry.metrics import Metrics
 metrics = Metrics("1", lambda: 0.0, lambda seconds, call: None)
 for _ in range(int(sys.argv[1])):
     metrics.answered("/models", "GET", 200, 0.1)
-    metrics.predicted("/predict", "a:1", 2, 0.1, 0.1)
+    metrics.predicted("/predict", "a:1", 2, Times(0, 0, 0.1, 0, 0.1))
 view = metrics.as_json()
 print(view["requests_total"], view["metrics"]["seatrial_predicted_examples"][0]["value"])
 assert "process_resident_memory_bytes" in view["metrics"]

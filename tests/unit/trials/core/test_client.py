@@ -63,7 +63,7 @@ def test_a_right_answer_makes_a_sample() -> None:
 
 
 def test_only_what_is_needed_is_sent() -> None:
-    """The path as written, the key, the type and length of the body, and who asks; no cookies, no compression."""
+    """The path as written, the key, the type and length of the body, who asks; no cookies, compression, cache."""
     with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") as (url, received):
         ask(Target(url, api_key="k-1"))
     head, _, body = received[0].partition(b"\r\n\r\n")
@@ -74,8 +74,10 @@ def test_only_what_is_needed_is_sent() -> None:
     assert body == b"{}"
     assert names == {
         b"host", b"authorization", b"content-type", b"content-length", b"user-agent", b"accept", b"accept-encoding",
+        b"cache-control",
     }  # fmt: skip
     assert b"Accept-Encoding: identity" in headers
+    assert b"Cache-Control: no-cache" in headers
     assert b"Authorization: Bearer k-1" in headers
 
 

@@ -1,0 +1,38 @@
+"""Every benchmark, one after the other: `scripts/bench`; with `--quick`, each in a few seconds."""
+
+import subprocess
+import sys
+import time
+
+BENCHMARKS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "ceiling": ((), ("--pairs", "3", "--seconds", "2")),
+    "scaling": ((), ("--pairs", "1", "--seconds", "1")),
+    "batch": ((), ("--pairs", "2", "--seconds", "2")),
+    "cache": ((), ("--pairs", "3", "--seconds", "2")),
+    "overload": ((), ("--seconds", "9")),
+    "users": ((), ("--seconds", "15")),
+    "swap": ((), ("--swaps", "2")),
+    "logins": (("--windows", "12"), ("--windows", "2")),
+    "generators": ((), ("--seconds", "2")),
+    "peers": ((), ("fastapi", "--pairs", "2", "--seconds", "2")),
+    "soak": ((), ("--minutes", "0.3")),
+}
+"""With which flags each is run, and with which where there is little time."""
+
+
+def main() -> int:
+    """Run them; 1 if one of them says that something did not hold."""
+    quick = "--quick" in sys.argv[1:]
+    failed = []
+    begin = time.monotonic()
+    for name, (whole, short) in BENCHMARKS.items():
+        print(f"\n== {name}", flush=True)
+        command = [sys.executable, "-m", f"benchmarks.{name}", *(short if quick else whole)]
+        if subprocess.run(command, check=False).returncode:
+            failed.append(name)
+    print(f"\n{time.monotonic() - begin:.0f} s; {'failed: ' + ', '.join(failed) if failed else 'all held'}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

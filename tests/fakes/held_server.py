@@ -1,0 +1,80 @@
+"""`seatrial serve` with one model that is as slow as a test wants: geoclimate waits as long as the file `hold` exists.
+
+`python -m tests.fakes.held_server --port 0` in the folder of that file. All else is as in any server; digits too.
+"""
+
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from seatrial.contracts.manifest import Manifest
+from seatrial.server import process
+from seatrial.server.app import create_app, prepare
+from seatrial.server.core.errors import InferenceFailed
+from seatrial.server.inference.runtime import Array, Runtime, Stop
+from seatrial.server.runtimes import onnx
+from seatrial.server.settings import load_settings
+from seatrial.server.telemetry import logs
+
+HOLD = Path("hold")
+HELD = "held-"
+"""Of files that are there while a run goes on, one each."""
+TICK_S = 0.005
+
+
+class HeldRuntime:
+    """Implements `inference.runtime.Runtime`: a real one, before each run of which the file is waited for."""
+
+    steady = False
+
+    def __init__(self, inner: Runtime) -> None:
+        self._inner = inner
+
+    def run(self, arrays: Mapping[str, Array], stop: Stop | None = None) -> Array:
+        """See `Runtime.run`."""
+        if stop is not None:
+            with tempfile.NamedTemporaryFile(prefix=HELD, dir="."):
+                _wait(stop)
+        return self._inner.run(arrays)
+
+    def configuration(self) -> dict[str, Any]:
+        """See `Runtime.configuration`."""
+        return self._inner.configuration()
+
+
+def _wait(stop: Stop) -> None:
+    ended = threading.Event()
+    with stop.ending(ended.set):
+        while HOLD.exists():
+            if ended.wait(TICK_S):
+                raise InferenceFailed("The run was ended.")
+
+
+def load(artifact: bytes, manifest: Manifest) -> Runtime:
+    """A `RuntimeLoader`."""
+    runtime = onnx.load(artifact, manifest)
+    return HeldRuntime(runtime) if manifest.name == "geoclimate" else runtime
+
+
+def main() -> None:
+    """Serve with settings of the environment."""
+    settings = load_settings({"port": int(sys.argv[sys.argv.index("--port") + 1])})
+    prepare(settings)
+    listener = process.listen(settings.host, settings.port)
+    logs.configure(settings.log_level)
+    process.serve(
+        partial(create_app, settings, load=load),
+        listener,
+        workers=settings.workers,
+        log_level=settings.log_level,
+        drain_seconds=0.0,
+        grace_seconds=settings.request_timeout,
+    )
+
+
+if __name__ == "__main__":
+    main()
