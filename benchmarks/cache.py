@@ -60,7 +60,7 @@ def main() -> int:
     path = harness.write(
         "cache", {**found, "errors": errors, "unique": harness.as_rows(cost), "repeated": harness.as_rows(gain)}
     )
-    print(f"{errors} errors; kept in {path.relative_to(harness.ROOT.parent)}")
+    print(f"{errors} errors; kept in {path}")
     return 1 if errors else 0
 
 

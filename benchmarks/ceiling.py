@@ -57,7 +57,7 @@ def main() -> int:
     path = harness.write(
         "ceiling", {"ratio": ratio, "cpu_ratio": cost, "errors": errors, "pairs": harness.as_rows(pairs)}
     )
-    print(f"{errors} errors; kept in {path.relative_to(harness.ROOT.parent)}")
+    print(f"{errors} errors; kept in {path}")
     return 1 if errors else 0
 
 

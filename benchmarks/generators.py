@@ -68,7 +68,7 @@ def main() -> int:
     print(f"open loop, at its limit    {found['client']:8.0f} requests/s")
     print(f"open loop, --rate {options.rate:<8g} {found['open']:8.0f} requests/s in time, {busy}")
     path = harness.write("generators", {"turns": rows})
-    print(f"medians of {options.turns} turns; kept in {path.relative_to(harness.ROOT.parent)}")
+    print(f"medians of {options.turns} turns; kept in {path}")
     return 0
 
 

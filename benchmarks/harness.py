@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent
-RESULTS = ROOT / "results"
+RESULTS = Path(os.environ.get("BENCH_RESULTS", ROOT / "results"))
 START_SECONDS = 60.0
 CACHED_AT_LEAST = 0.9
 """Of the answers that should have come from a cache; the first ones cannot."""
@@ -206,7 +206,7 @@ def fingerprint() -> dict[str, Any]:
 
 
 def write(name: str, result: dict[str, Any]) -> Path:
-    """Keep a result under `benchmarks/results/`."""
+    """Keep a result under `benchmarks/results/`, or where BENCH_RESULTS says."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps({**result, "machine": fingerprint()}, indent=1) + "\n", encoding="utf-8")

@@ -203,7 +203,7 @@ def main() -> int:
         found = asyncio.run(measure(ours, options.seconds))
     print(TOLD.format(**found))
     path = harness.write("overload", found)
-    print(f"kept in {path.relative_to(harness.ROOT.parent)}")
+    print(f"kept in {path}")
     return 0 if not found["failed"] and not found["probes_failed"] and found["honest"] else 1
 
 

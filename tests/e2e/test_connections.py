@@ -58,6 +58,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     with server_process(
         folder,
         SEATRIAL_MAX_BODY_BYTES="4000",
+        SEATRIAL_CACHE_SIZE="0",
         SEATRIAL_ANONYMOUS_RATE_LIMIT="100000/second",
         SEATRIAL_CORS_ORIGINS=PAGE,
     ) as started:

@@ -10,7 +10,7 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.redis import RedisServer, redis_server
 
 from seatrial.server.inference.answers import SharedAnswers
-from seatrial.server.storage.answers import PREFIX, REST_S, TIMEOUT_S, RedisAnswers
+from seatrial.server.storage.answers import KNOWN_S, PREFIX, REST_S, TIMEOUT_S, RedisAnswers
 
 SECRET = b"s" * 32
 KEPT_S = 60.0
@@ -167,6 +167,48 @@ def test_a_redis_that_is_killed_is_found_again(server: RedisServer) -> None:
         store.put(KEY, VALUE)
         assert await kept(store, KEY) == VALUE
         await store.close()
+
+    asyncio.run(main())
+    assert [event for event, _ in told.said] == ["cache_lost", "cache_back"]
+
+
+def test_a_redis_that_refuses_is_not_lost(server: RedisServer) -> None:
+    """It is full: what cannot be kept is not, and what is there is found."""
+    told = Told(server)
+    store = told.store
+
+    async def main() -> None:
+        store.put(KEY, VALUE)
+        await kept(store, KEY)
+        with server.client() as client:
+            client.config_set("maxmemory", 1)
+        store.put(b"other", VALUE)
+        assert await kept(store, KEY) == VALUE
+        assert await store.get(b"other") is None
+        assert store.state == "ok"
+        await store.close()
+
+    asyncio.run(main())
+    assert told.said == []
+
+
+def test_whoever_wants_to_know_how_it_is_has_it_asked(server: RedisServer) -> None:
+    """Also where nobody asks for answers: that it is gone, and that it is back."""
+    told = Told(server)
+
+    async def until(state: str) -> None:
+        async with asyncio.timeout(WAIT_S):
+            while told.store.state != state:
+                told.clock.advance(KNOWN_S)
+                await asyncio.sleep(0)
+
+    async def main() -> None:
+        await until("ok")
+        server.kill()
+        await until("unavailable")
+        server.start()
+        await until("ok")
+        await told.store.close()
 
     asyncio.run(main())
     assert [event for event, _ in told.said] == ["cache_lost", "cache_back"]

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import structlog
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
@@ -163,8 +164,16 @@ class _Supervisor(Multiprocess):
         super().keep_subprocess_alive()
         living = {process.pid for process in self.processes if process.pid is not None}
         for pid in self._known - living:
-            bury(self._metrics, pid)
+            try:
+                bury(self._metrics, pid)
+            except OSError as error:  # a scrape is less than a server
+                structlog.get_logger("seatrial").error("metrics_lost", pid=pid, detail=str(error))
         self._known = living
+
+    def init_processes(self) -> None:
+        """Start the workers."""
+        super().init_processes()
+        self._known = {process.pid for process in self.processes if process.pid is not None}
 
     def handle_term(self) -> None:
         for listener in self.sockets:

@@ -3,9 +3,9 @@
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from seatrial.contracts.problem import MEDIA_TYPE
-from seatrial.server.api.guard import Guard, Headers
+from seatrial.server.api.guard import TRIAL, Guard, Headers
 from seatrial.server.api.journal import Exchange, Journal
-from seatrial.server.api.lane import TRACEPARENT, TRIAL, Answer, Lane, Outcome
+from seatrial.server.api.lane import CACHE_CONTROL, TRACEPARENT, Answer, Lane, Outcome
 from seatrial.server.api.pace import Pace
 from seatrial.server.api.problems import problem_of, render
 from seatrial.server.core import ids
@@ -74,6 +74,8 @@ class Edge:
         try:
             if len(headers) != len(scope["headers"]):
                 self._guard.check_repeated(scope["headers"])
+                wishes = [value for name, value in scope["headers"] if name == CACHE_CONTROL]
+                headers |= {CACHE_CONTROL: b", ".join(wishes)} if wishes else {}
             self._guard.check_host(headers, scope["path"])
             if not self._lane.takes(scope):
                 exchange = Exchange(scope["method"], scope["path"], request_id, started)
@@ -134,7 +136,8 @@ class Edge:
         self._under_trial(asked.get(TRIAL), exchange, route, problem.status)
         extra = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
         self._journal.note(exchange, route, problem.status, problem.slug, error)
-        self._journal.trace(exchange, route, problem.status, asked.get(TRACEPARENT))
+        if route != UNMATCHED:
+            self._journal.trace(exchange, route, problem.status, asked.get(TRACEPARENT))
         return problem.status, [(b"content-type", MEDIA_TYPE.encode()), *common, *extra], render(problem)
 
     async def _delegate(

@@ -10,6 +10,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 
+from seatrial.contracts.record import TRIAL_HEADER
 from seatrial.server.access.audit import Origin
 from seatrial.server.access.authenticate import Authenticator, host_name, require
 from seatrial.server.access.principal import NOBODY, Kind, Principal, Scope
@@ -27,7 +28,8 @@ from seatrial.server.services.limiting import Admission, Limiter, RawHeaders
 Headers = dict[bytes, bytes]
 
 _seconds = re.compile(rb"\+?(\d{1,20}\.?\d{0,20}|\.\d{1,20})([eE][+-]?\d{1,3})?").fullmatch
-_ONCE = (b"host", b"authorization", b"content-type", b"content-encoding", b"x-request-timeout")
+TRIAL = TRIAL_HEADER.lower().encode()
+_ONCE = (b"host", b"authorization", b"content-type", b"content-encoding", b"x-request-timeout", TRIAL)
 _JSON = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
 
 

@@ -10,9 +10,8 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive, Scope
 
-from seatrial.contracts.record import TRIAL_HEADER
 from seatrial.server.api.body import read_body
-from seatrial.server.api.guard import Guard, Headers
+from seatrial.server.api.guard import TRIAL, Guard, Headers
 from seatrial.server.api.journal import Count
 from seatrial.server.core.clock import Monotonic
 from seatrial.server.core.errors import ClientGone
@@ -25,7 +24,6 @@ from seatrial.server.services.predict import Predictor
 from seatrial.server.wire.http11 import WholeRequest
 from seatrial.server.wire.native import Decoder, encode
 
-TRIAL = TRIAL_HEADER.lower().encode()
 CACHE_CONTROL = b"cache-control"
 TRACEPARENT = b"traceparent"
 Answer = tuple[bytes, bytes]

@@ -1,8 +1,8 @@
 """Answers given before, in the memory of a worker and in a store that workers share; and whether looking pays.
 
-What is asked is known by the model (its id and the digest of its bytes and configuration) and the values of its inputs
-as the model gets them: however a body writes them, the same values are the same question. An answer is the model's
-output, from which all that may be asked for is written.
+What is asked is known by the model (its id, its manifest, the digests of its bytes and configuration) and by the values
+of its inputs as the model gets them: however a body writes them, the same values are the same question. An answer is the
+model's output, from which all that may be asked for is written.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 from cachetools import TTLCache
 
+from seatrial.contracts.manifest import manifest_as_dict
 from seatrial.server.core.clock import Monotonic
 from seatrial.server.inference.model import LoadedModel
 from seatrial.server.inference.runtime import Array
@@ -149,7 +150,9 @@ class Answers:
             self._kept[key] = output.copy()  # not the whole run that it was in
 
     def _learn(self, model: LoadedModel, arrays: Arrays) -> "_Known":
+        manifest = orjson.dumps(manifest_as_dict(model.manifest))
         seed = hashlib.sha256(f"{model.model_id}\n{model.manifest.digest}\n{model.serving_config_digest}\n".encode())
+        seed.update(manifest)
         times = []
         for _ in range(3):
             begin = time.perf_counter()

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from seatrial.server.core.errors import Busy, ClientGone, DeadlineExceeded, QueueFull
+from seatrial.server.core.errors import Busy, ClientGone, DeadlineExceeded
 from seatrial.server.core.observe import Observer
 from seatrial.server.inference.answers import Answers, SharedAnswers, pack, unpack
 from seatrial.server.inference.deadline import Deadline
@@ -121,7 +121,9 @@ class Engine:
         if question is not None and self._answers is not None:
             return self._join(self._answers, model, question, arrays, Caller(deadline, done))
         ticket = Ticket(arrays, deadline, done)
-        return _attend(ticket, ticket, self._run(model, ticket))
+        drop = self._run(model, ticket)
+        # What is run at the end of this turn needs no timer; where it is put off it gets one then.
+        return partial(_gone, ticket, drop) if model.inline else _attend(ticket, ticket, drop)
 
     def begin_bulk(self, model: LoadedModel, arrays: Arrays, size: int, deadline: Deadline, done: Done) -> Leave | None:
         """Answer any number of examples, at most `size` in a run; as `begin`, but not from the cache."""
@@ -145,28 +147,30 @@ class Engine:
         """
         if self._reading >= self._width + READS_WAITING:
             raise Busy("Too many large bodies are being read at this moment.", 1)
+        asked = [function]  # the pool would keep a body that nobody waits for any more
         self._reading += 1
-        future = self._readers.submit(function)
         try:
+            future = self._readers.submit(_taken, asked)
             async with asyncio.timeout(max(deadline.remaining(), 0.0)):
                 return await asyncio.wrap_future(future)
         except TimeoutError:
             raise DeadlineExceeded("parse", deadline.seconds) from None
         finally:
             self._reading -= 1
+            asked.clear()
 
-    def _run(self, model: LoadedModel, ticket: Ticket) -> Drop | None:
-        """Have it run; what this returns takes it back. In the event loop it is over before anybody could."""
+    def _run(self, model: LoadedModel, ticket: Ticket) -> Drop:
+        """Have it run; what this returns takes it back."""
         if model.inline:
             self._inline.add(model, ticket)
-            return None
+            return partial(self._inline.leave, model, ticket)
         return self._run_threaded(model, ticket)
 
     def _run_threaded(self, model: LoadedModel, ticket: Ticket) -> Drop:
         runs = self._threaded.get(model)
         if runs is None:
-            self._threaded = {model: runs for model, runs in self._threaded.items() if not runs.idle}
-            runs = ThreadedRuns(model, self._threads, self._width, self.limit, self._observer.ran)
+            over = partial(self._threaded.pop, model, None)
+            runs = ThreadedRuns(model, self._threads, self._width, self.limit, self._observer.ran, over)
             self._threaded[model] = runs
         runs.add(ticket)
         self._observer.waiting()
@@ -189,7 +193,7 @@ class Engine:
                 self._ask_shared(self._shared, answers, model, question, flight)
             else:
                 self._take_off(model, question, flight)
-        return _attend(caller, flight.ticket, flight.drop and flight.left)
+        return _attend(caller, flight.ticket, flight.left)
 
     def _take_off(self, model: LoadedModel, question: bytes, flight: Flight) -> None:
         try:
@@ -217,7 +221,7 @@ class Engine:
                 return
             try:
                 flight.drop = self._run(model, ticket)
-            except QueueFull as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
                 ticket.tell(error)
 
         task = asyncio.get_running_loop().create_task(ask())
@@ -237,27 +241,34 @@ class Engine:
                 self._shared.put(question, value)
 
 
-def _attend(caller: Caller, ticket: Ticket, drop: Drop | None) -> Leave | None:
+def _attend(caller: Caller, ticket: Ticket, drop: Drop) -> Leave | None:
     """Tell a caller in time that they are late; what this returns says that they left. Either drops what they wait for.
 
     Args:
         caller: waits.
         ticket: is waited for.
-        drop: lets go of it; `None` where it is over at the end of this turn.
+        drop: lets go of it.
     """
-    if drop is None or not caller.waits:
+    if not caller.waits:
         return None
 
-    def end(outcome: Exception) -> None:
+    def late() -> None:
         if caller.waits:
-            caller.tell(outcome)
+            caller.tell(DeadlineExceeded(ticket.phase, caller.deadline.seconds))
             drop()
 
-    def late() -> None:
-        end(DeadlineExceeded(ticket.phase, caller.deadline.seconds))
-
     caller.timer = asyncio.get_running_loop().call_later(max(0.0, caller.deadline.remaining()), late)
-    return lambda: end(ClientGone())
+    return partial(_gone, caller, drop)
+
+
+def _gone(caller: Caller, drop: Drop) -> None:
+    if caller.waits:
+        caller.tell(ClientGone())
+        drop()
+
+
+def _taken(asked: list[Callable[[], Result]]) -> Result:
+    return asked.pop()()
 
 
 async def waited(begin: Callable[[Done], Leave | None]) -> InferResult:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from seatrial.server.core.errors import ClientGone
+from seatrial.server.core.errors import ClientGone, DeadlineExceeded
 from seatrial.server.inference.deadline import Deadline
-from seatrial.server.inference.model import InferResult
+from seatrial.server.inference.model import Found, InferResult
 from seatrial.server.inference.signature import Arrays
 from seatrial.server.inference.ticket import Caller, Ticket
 
@@ -18,7 +18,7 @@ class Flight:
 
     def __init__(self, arrays: Arrays, deadline: Deadline, land: Callable[[InferResult | Exception], None]) -> None:
         self.ticket = Ticket(arrays, deadline, land)
-        self.drop: Callable[[], None] | None = None
+        self.drop: Callable[[], None] = _nothing
         self._callers: list[Caller] = []
 
     def board(self, caller: Caller) -> None:
@@ -31,8 +31,7 @@ class Flight:
         """Somebody left. Where nobody is left, nothing is run."""
         if not any(caller.waits for caller in self._callers):
             self.ticket.tell(ClientGone())
-            if self.drop is not None:
-                self.drop()
+            self.drop()
 
     def tell(self, outcome: InferResult | Exception) -> None:
         """Let everybody hear; each waited for a time of their own."""
@@ -44,10 +43,18 @@ class Flight:
             if isinstance(outcome, Exception):
                 yield outcome
                 continue
-            before = caller.since - self.ticket.since
-            times = max(0.0, outcome.queue_seconds - before), outcome.wall_seconds - before
-            found = outcome.cache if outcome.cache == "hit" or not number else "joined"
-            yield replace(outcome, queue_seconds=times[0], wall_seconds=times[1], cache=found)
+            if caller.deadline.remaining() <= 0:
+                yield DeadlineExceeded(self.ticket.phase, caller.deadline.seconds)
+            elif not number:
+                yield outcome
+            else:  # who joins waits, and nothing is run for them
+                wall = max(0.0, outcome.wall_seconds - (caller.since - self.ticket.since))
+                found: Found = "hit" if outcome.cache == "hit" else "joined"
+                yield replace(outcome, queue_seconds=wall, infer_seconds=0.0, wall_seconds=wall, cache=found)
+
+
+def _nothing() -> None:
+    """There is nothing to let go of yet."""
 
 
 class Flights:
@@ -65,11 +72,11 @@ class Flights:
 
         def land(outcome: InferResult | Exception) -> None:
             del self._open[key]
-            if isinstance(outcome, InferResult):
-                if outcome.cache == "off":
-                    outcome.cache = "miss"
-                keep(outcome)
+            if isinstance(outcome, InferResult) and outcome.cache == "off":
+                outcome.cache = "miss"
             flight.tell(outcome)
+            if isinstance(outcome, InferResult):
+                keep(outcome)
 
         flight = self._open[key] = Flight(arrays, deadline, land)
         return flight

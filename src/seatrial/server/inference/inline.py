@@ -28,7 +28,7 @@ class InlineRuns:
     def __init__(self, limit: int, ran: Ran) -> None:
         self._limit = limit
         self._ran = ran
-        self._waiting: dict[LoadedModel, list[Ticket]] = {}
+        self._waiting: dict[LoadedModel, dict[Ticket, None]] = {}
 
     def depth(self, model: LoadedModel) -> int:
         """How many examples wait for a model."""
@@ -38,27 +38,48 @@ class InlineRuns:
         """Run one example at the end of this turn; raises `QueueFull`."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._run)
-        queue = self._waiting.setdefault(model, [])
+        queue = self._waiting.setdefault(model, {})
         if len(queue) >= self._limit:
             raise QueueFull(model.model_id, len(queue), RETRY_SECONDS)
-        queue.append(ticket)
+        queue[ticket] = None
+
+    def leave(self, model: LoadedModel, ticket: Ticket) -> None:
+        """Nobody waits for it any more."""
+        self._waiting.get(model, {}).pop(ticket, None)
 
     def _run(self) -> None:
         """One run of each model; what is too much for it waits for the next turn, after others have been heard."""
         waiting, self._waiting = self._waiting, {}
-        batches = {model: model.calibration.batch for model in waiting}
-        left = {model: queue[batches[model] :] for model, queue in waiting.items() if len(queue) > batches[model]}
-        if left:
-            self._waiting = left
-            asyncio.get_running_loop().call_soon(self._run)
+        runs = []
         for model, queue in waiting.items():
-            self._run_together(model, queue[: batches[model]])
+            tickets = list(queue)
+            runs.append((model, tickets[: model.calibration.batch]))
+            if left := tickets[model.calibration.batch :]:
+                self._waiting[model] = dict.fromkeys(left)
+                self._put_off(model, left)
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._run)
+        for model, tickets in runs:
+            self._run_together(model, tickets)
+
+    def _put_off(self, model: LoadedModel, tickets: list[Ticket]) -> None:
+        """They may have to wait for some turns, so each is told in time where its time is up."""
+        loop = asyncio.get_running_loop()
+        for ticket in tickets:
+            if ticket.timer is None:
+                ticket.timer = loop.call_later(max(0.0, ticket.deadline.remaining()), self._late, model, ticket)
+
+    def _late(self, model: LoadedModel, ticket: Ticket) -> None:
+        self.leave(model, ticket)
+        ticket.tell(DeadlineExceeded(ticket.phase, ticket.deadline.seconds))
 
     def _run_together(self, model: LoadedModel, queue: list[Ticket]) -> None:
         """One run for all whose time is not up. Where it fails each is run alone: who brought the fault gets it."""
         begin = time.perf_counter()
         alive = []
         for ticket in queue:
+            if not ticket.waits:
+                continue
             if ticket.deadline.remaining() > 0:
                 alive.append(ticket)
             else:

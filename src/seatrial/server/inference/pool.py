@@ -12,7 +12,7 @@ from seatrial.server.inference.signature import Arrays
 from seatrial.server.inference.types import InferRequest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Snapshot:
     """What is served at one moment. `defaults`, then `others`, are the production models as they are asked.
 

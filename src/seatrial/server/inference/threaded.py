@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seatrial.server.core.errors import DeadlineExceeded, QueueFull
+from seatrial.server.core.errors import Busy, DeadlineExceeded, QueueFull
 from seatrial.server.inference.model import InferResult, LoadedModel
 from seatrial.server.inference.runtime import Array, Stop
 from seatrial.server.inference.signature import Arrays
@@ -59,7 +59,7 @@ class _Run:
 
 
 class ThreadedRuns:
-    """The queue of one model and what runs of it; lives as long as the model is served. Used in one event loop only.
+    """The queue of one model and what runs of it; lives as long as something does. Used in one event loop only.
 
     Args:
         model: that is run.
@@ -67,9 +67,19 @@ class ThreadedRuns:
         width: how many of its runs go on at once, so that a slow model does not keep the threads from others.
         limit: how many requests may wait; batches may be half of them.
         ran: hears of runs.
+        over: hears when nothing runs and nobody waits any more; then this is of no more use.
     """
 
-    def __init__(self, model: LoadedModel, threads: ThreadPoolExecutor, width: int, limit: int, ran: Ran) -> None:
+    def __init__(
+        self,
+        model: LoadedModel,
+        threads: ThreadPoolExecutor,
+        width: int,
+        limit: int,
+        ran: Ran,
+        over: Callable[[], object],
+    ) -> None:
+        self._over = over
         self._model = model
         self._threads = threads
         self._width = width
@@ -119,6 +129,11 @@ class ThreadedRuns:
         for run in self._runs:
             if not any(piece.ticket.waits for piece in run.pieces):
                 run.stop.set()
+        self._rest()
+
+    def _rest(self) -> None:
+        if self.idle:
+            self._over()
 
     def _full(self, ticket: Ticket, size: int) -> bool:
         if self.depth and self._bytes + size > QUEUE_BYTES:
@@ -139,7 +154,18 @@ class ThreadedRuns:
             begun = time.perf_counter()
             for piece in pieces:
                 piece.ticket.begun = piece.ticket.begun or begun
-            self._threads.submit(self._execute, run, asyncio.get_running_loop())
+            try:
+                self._threads.submit(self._execute, run, asyncio.get_running_loop())
+            except RuntimeError:  # the system has no more threads; the run may still stand in the queue of others
+                self._refuse(run)
+
+    def _refuse(self, run: _Run) -> None:
+        """It is not run, or for nobody."""
+        self._runs.discard(run)
+        run.stop.set()
+        for piece in run.pieces:
+            piece.ticket.tell(Busy("No thread can be had for the model at this moment.", 1))
+            self.leave(piece.ticket)
 
     def _next(self) -> list[_Piece]:
         """What the next run has; nothing where nobody waits. Whoever's time is up is told, and is not in it."""
@@ -186,8 +212,11 @@ class ThreadedRuns:
         seconds = time.perf_counter() - begun
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(self._ended, run, outcome, begun, seconds)
+        del outcome, run  # an error holds this frame, and this frame would hold it
 
     def _ended(self, run: _Run, outcome: Array | Exception, begun: float, seconds: float) -> None:
+        if run not in self._runs:  # it was refused, and run all the same
+            return
         self._runs.discard(run)
         alone = len(run.pieces) == 1
         if isinstance(outcome, Exception) and not alone:  # each by itself: who brought the fault gets it
@@ -200,6 +229,7 @@ class ThreadedRuns:
             ticket = run.pieces[0].ticket
             ticket.tell(outcome)
             self.leave(ticket)
+        self._rest()
 
     def _give(self, run: _Run, output: Array, begun: float, seconds: float) -> None:
         """Each caller gets its own rows."""

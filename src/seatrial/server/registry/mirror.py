@@ -87,7 +87,9 @@ class Mirror:
         `prepare` gets what is new before anybody else sees it; what it raises leaves the copy as it is.
         """
         stamp = self._stamp()
-        if stamp is not None and stamp == self._stamped and not self._view.trials:  # which end by the clock
+        if (
+            stamp is not None and stamp == self._stamped and not self._view.trials and not self.fault
+        ):  # which end by the clock
             self._seen = self._clock()
             return
         self._stamped = None

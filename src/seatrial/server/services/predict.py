@@ -30,7 +30,10 @@ class Predictor:
             return None
         model, question, probabilities = asked
         result = self._engine.recall(model, question)
-        return None if result is None else (InferRequest(None, return_probabilities=probabilities), result)
+        if result is None:
+            self._asked.forget(body)
+            return None
+        return InferRequest(None, return_probabilities=probabilities), result
 
     def begin(self, request: InferRequest, deadline: Deadline, done: Done, body: bytes = b"") -> Leave | None:
         """Answer one example by `done`, as `Engine.begin` does; what is plainly wrong is raised at once.

@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ TIMEOUT_S = 0.04
 """How long an answer is waited for; after that the model is asked."""
 REST_S = 1.0
 """How long Redis is left alone once it did not answer; then one question finds out whether it does again."""
+KNOWN_S = 5.0
+"""For how long it is known that Redis is well once it has answered."""
 MOST_WRITES = 100
 """How many answers may be on their way to Redis; others are not kept."""
 PREFIX = b"seatrial:answers:"
@@ -38,6 +41,9 @@ class RedisAnswers:
         say: Callable[[str, str], None] = lambda _, __: None,
         clock: Monotonic = monotonic,
     ) -> None:
+        from redis.exceptions import ResponseError  # noqa: PLC0415 - see `connect`
+
+        self._refusal = ResponseError
         self._redis, faults = connect(url)
         self._faults: tuple[type[Exception], ...] = (*faults, TimeoutError)
         self._secret = hmac.digest(secret, b"answers", "sha256")
@@ -45,12 +51,17 @@ class RedisAnswers:
         self._say = say
         self._clock = clock
         self._lost = False
+        self._heard = -math.inf
         self._rests_until = 0.0
         self._writes: set[asyncio.Task[None]] = set()
 
     @property
     def state(self) -> str:
-        """See `SharedAnswers.state`."""
+        """See `SharedAnswers.state`. Where Redis has not been asked anything lately, it is asked for the next time."""
+        now = self._clock()
+        if now - self._heard >= (REST_S if self._lost else KNOWN_S):
+            self._heard = now
+            self._soon(self._redis.ping())
         return LOST if self._lost else WELL
 
     async def get(self, key: bytes) -> bytes | None:
@@ -69,17 +80,20 @@ class RedisAnswers:
         if self._lost or len(self._writes) >= MOST_WRITES:
             return
 
-        async def write() -> None:
-            await self._ask(self._redis.set(PREFIX + key, self._mac(key, value) + value, px=self._milliseconds))
-
-        task = asyncio.get_running_loop().create_task(write())
-        self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
+        self._soon(self._redis.set(PREFIX + key, self._mac(key, value) + value, px=self._milliseconds))
 
     async def close(self) -> None:
         """See `SharedAnswers.close`."""
         await asyncio.gather(*self._writes)
         await self._redis.aclose()
+
+    def _soon(self, call: Awaitable[Any]) -> None:
+        async def ask() -> None:
+            await self._ask(call)
+
+        task = asyncio.get_running_loop().create_task(ask())
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
 
     def _mac(self, key: bytes, value: bytes) -> bytes:
         return hmac.digest(self._secret, key + value, "sha256")[:MAC_BYTES]
@@ -96,12 +110,15 @@ class RedisAnswers:
     async def _ask(self, call: Awaitable[Any]) -> Any:  # noqa: ANN401 - Redis's own
         try:
             answer = await within(TIMEOUT_S, call)
+        except self._refusal:  # it is there, and cannot do this: it is full, or a name holds something else
+            answer = None
         except self._faults as error:
             self._rests_until = self._clock() + REST_S
             if not self._lost:
                 self._lost = True
                 self._say("cache_lost", type(error).__name__)
             return None
+        self._heard = self._clock()
         if self._lost:
             self._lost = False
             self._say("cache_back", "")

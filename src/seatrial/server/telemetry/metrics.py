@@ -85,6 +85,8 @@ class Metrics:
         self._looks: list[tuple[str, str]] = []
         self._waiting = False
         self._engine: Watched | None = None
+        self._queued: set[str] = set()
+        self._rested: set[str] = set()
         self._started = clock()
         self._models: dict[str, tuple[str, str]] = {}
         disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -195,11 +197,20 @@ class Metrics:
         for (model_id, found), count in CountOf(looks).items():
             self._lookups.labels(model_id, found).inc(count)
         if self._engine is not None:
-            for model_id, depth in self._engine.depths().items():
-                self._depth.labels(model_id).set(depth)
-                self._limit.labels(model_id).set(self._engine.limit)
-            for model_id, resting in self._engine.resting().items():
-                self._resting.labels(model_id).set(resting)
+            self._show(self._engine)
+
+    def _show(self, engine: Watched) -> None:
+        """How the queues are now, and which models rest; again soon, while that may change without a word."""
+        depths, resting = engine.depths(), engine.resting()
+        self._queued |= depths.keys()
+        self._rested |= resting.keys()
+        for model_id in self._queued:
+            self._depth.labels(model_id).set(depths.get(model_id, 0))
+            self._limit.labels(model_id).set(engine.limit if model_id in depths or model_id in self._models else 0)
+        for model_id in self._rested:
+            self._resting.labels(model_id).set(resting.get(model_id, False))
+        if any(depths.values()) or any(resting.values()):
+            self.waiting()
 
     def refused(self, reason: str) -> None:
         """See `Observer.refused`."""

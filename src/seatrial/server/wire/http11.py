@@ -103,6 +103,15 @@ class Connection(HttpToolsProtocol):
         self._heard = self._deaf = False
         self._later = bytearray()
         self._why: SeatrialError | None = None
+        self._whole: WholeRequest | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Somebody hung up; who waits may stand before others who were sent after them."""
+        whole = self._whole
+        super().connection_lost(exc)
+        if whole is not None and not whole.response_complete:
+            whole.disconnected = True
+            whole.set()
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - uvicorn's own
         """Somebody connected."""
@@ -236,8 +245,10 @@ class Connection(HttpToolsProtocol):
             super().on_message_complete()
             return
         cycle.more_body = False
+        self._whole = cycle
         cycle.handed = len(cycle.body) <= MOST_BYTES and self.app.begin(cycle)
         if not cycle.handed:
+            self._whole = None
             self._leave_to_uvicorn(cycle)
 
     def on_response_complete(self) -> None:
@@ -249,7 +260,7 @@ class Connection(HttpToolsProtocol):
 
     def send_whole(self, request: WholeRequest, status: int, headers: Fields, body: bytes) -> None:
         """Send an answer by one write, and go on as uvicorn does."""
-        if request.disconnected or self.transport.is_closing():
+        if request.disconnected or request.response_complete or self.transport.is_closing():
             return
         self._write(status, headers, body, request)
         request.response_complete = True

@@ -196,3 +196,44 @@ def test_no_more_wait_than_may(limit: int, count: int, refused: int) -> None:
     outcomes = ask(*map(float, range(count)), model=inline(EchoRuntime()), limit=limit)
 
     assert answers(outcomes) == [*range(count - refused), *["QueueFull"] * refused]
+
+
+class SlowRuntime(EchoRuntime):
+    """An echo that takes two milliseconds, as a model may that is run in the event loop."""
+
+    def run(self, arrays: Mapping[str, Array], stop: Stop | None = None) -> Array:
+        """Work, and echo."""
+        end = clock.monotonic() + 0.002
+        while clock.monotonic() < end:
+            pass
+        return super().run(arrays, stop)
+
+
+def test_who_is_put_off_is_told_in_time_and_may_leave() -> None:
+    """More wait than are run in a turn: a deadline is met between runs, and who hangs up is out of it at once."""
+    runtime = SlowRuntime()
+    model, heard = inline(runtime, 1), list[str]()
+
+    async def main() -> None:
+        patient = [asyncio.ensure_future(engine.infer(model, example(value), in_time())) for value in range(100)]
+        await asyncio.sleep(0)
+        short = Deadline(0.03, clock.monotonic(), clock.monotonic)
+        told = asyncio.Event()
+
+        def late(outcome: InferResult | Exception) -> None:
+            heard.append(f"{type(outcome).__name__} {outcome}")
+            told.set()
+
+        engine.begin(model, example(-1), short, late)
+        leave = engine.begin(model, example(-2), in_time(), lambda outcome: heard.append(type(outcome).__name__))
+        assert leave
+        leave()
+        leave()
+        await asyncio.wait_for(told.wait(), WAIT_SECONDS)
+        assert len(runtime.runs) < 100  # while others go on
+        await asyncio.gather(*patient)
+
+    with an_engine() as engine:
+        asyncio.run(main())
+    assert heard == ["ClientGone", "DeadlineExceeded The deadline of 0.03 s passed in the phase 'queue'."]
+    assert len(runtime.runs) == 100

@@ -1,7 +1,9 @@
 """Models that threads run: at once where one is free, together where none was, bounded, and dropped in time."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -314,7 +316,7 @@ def test_callers_who_leave_harm_nobody_and_never_run(engine: Engine) -> None:
 def test_half_of_a_run_may_leave_while_it_goes_on(engine: Engine) -> None:
     """It is not ended, and the others get their own rows."""
     runtime = BlockingRuntime()
-    hold = threading.Event()
+    hold, stopped = threading.Event(), list[bool]()
 
     class Second(EchoRuntime):
         """Lets the first run through, and holds the second."""
@@ -325,7 +327,7 @@ def test_half_of_a_run_may_leave_while_it_goes_on(engine: Engine) -> None:
                 hold.set()
                 assert self.go_on.wait(WAIT_SECONDS)
                 assert stop is not None
-                assert not stop.is_set()
+                stopped.append(stop.is_set())
             return output
 
         go_on = threading.Event()
@@ -342,6 +344,7 @@ def test_half_of_a_run_may_leave_while_it_goes_on(engine: Engine) -> None:
 
     outcomes = while_one_runs(engine, runtime, [1.0, 2.0, 3.0, 4.0], leave, model)
     assert answers(outcomes) == [0, "CancelledError", 2, "CancelledError", 4]
+    assert (runtime.runs, stopped) == ([1, 4], [False])
 
 
 def test_a_run_past_its_deadline_is_left_behind(engine: Engine) -> None:
@@ -559,3 +562,94 @@ def test_closing_ends_what_runs() -> None:
 
         asyncio.run(main())
     assert runtime.ended.is_set()
+
+
+def test_a_model_that_is_idle_is_not_kept(engine: Engine) -> None:
+    """Whoever was replaced while others were busy goes with its last run."""
+    runtime = BlockingRuntime()
+    old = model_of(runtime)
+
+    async def main(old: LoadedModel) -> None:
+        running = asyncio.create_task(engine.infer(old, example(1), in_time()))
+        await begun(runtime)
+        await engine.infer(model_of(EchoRuntime()), example(2), in_time())
+        runtime.released.set()
+        await running
+
+    asyncio.run(main(old))
+    assert engine.depths() == {}
+    gone = weakref.ref(old)
+    del old
+    gc.collect()
+    assert gone() is None
+
+
+def test_where_no_thread_can_be_had_it_is_said_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system without threads refuses; whoever comes when it has some is answered, and nobody is told twice."""
+    runtime, heard = EchoRuntime(), list[InferResult | Exception]()
+    model = model_of(runtime)
+    start = threading.Thread.start
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        engine.begin(model, example(1), in_time(), heard.append)
+        engine.begin_bulk(model, examples(300), 10, in_time(), heard.append)
+        monkeypatch.setattr(threading.Thread, "start", start)
+        heard.append(await engine.infer(model, example(2), in_time()))
+
+    asyncio.run(main())
+    assert [type(outcome).__name__ for outcome in heard] == ["Busy", "Busy", "InferResult"]
+
+
+def test_what_failed_is_not_kept_in_memory(engine: Engine) -> None:
+    """Neither its inputs: no error holds what holds it."""
+    gc.collect()
+    gc.disable()
+    try:
+        arrays = example(1)
+        gone = weakref.ref(arrays["x"])
+
+        async def main() -> None:
+            heard: list[InferResult | Exception] = []
+            over = asyncio.Event()
+
+            def tell(told: InferResult | Exception) -> None:
+                heard.append(told)
+                over.set()
+
+            engine.begin(model_of(FailingRuntime()), arrays, in_time(), tell)
+            await over.wait()
+
+        asyncio.run(main())
+        arrays.clear()
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_bodies_that_nobody_waits_for_are_let_go(engine: Engine) -> None:
+    """Those too that were not read yet."""
+    released, body = threading.Event(), np.zeros(3)
+    gone = weakref.ref(body)
+
+    async def main(body: Array) -> None:
+        first = asyncio.ensure_future(engine.read(lambda: released.wait(WAIT_SECONDS), in_time()))
+        await settled()
+        second = asyncio.ensure_future(engine.read(lambda body=body: body.sum(), in_time()))  # type: ignore[misc]
+        await settled()
+        second.cancel()
+        await asyncio.wait((second,))
+        del second, body
+        assert not first.done()
+
+    task = main(body)
+    del body
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(task)
+    gc.collect()
+    assert gone() is None
+    released.set()
+    loop.close()
