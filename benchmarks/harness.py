@@ -6,6 +6,7 @@ import platform
 import random
 import re
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -15,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from typing import Any
 ROOT = Path(__file__).parent
 RESULTS = Path(os.environ.get("BENCH_RESULTS", ROOT / "results"))
 START_SECONDS = 60.0
+STOP_SECONDS = 10.0
 CACHED_AT_LEAST = 0.9
 """Of the answers that should have come from a cache; the first ones cannot."""
 
@@ -81,14 +83,23 @@ def pinned(command: Sequence[str], core: int | None, url: str, env: dict[str, st
     """Start a server on one core, or on any, wait until it answers, give its process id; end it afterwards."""
     pin = _pin(core)
     process = subprocess.Popen(
-        [*pin, *command], env={**os.environ, **(env or {}), "ORT_DISABLE_TELEMETRY": "1"}, stderr=subprocess.DEVNULL
+        [*pin, *command],
+        env={**os.environ, **(env or {}), "ORT_DISABLE_TELEMETRY": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         _wait_for(url, process)
         yield process.pid
     finally:
         process.terminate()
-        process.wait(timeout=START_SECONDS)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=STOP_SECONDS)
+        with suppress(ProcessLookupError):  # what it has left behind, and whatever does not stop when it is asked to
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=STOP_SECONDS)
 
 
 def _wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:

@@ -59,7 +59,7 @@ def scaling_table(scaling: dict[str, Any]) -> list[str]:
 def rest() -> list[tuple[str, str, str]]:
     """What else was measured: what, how much, and of what."""
     batch, cache, overload = results("batch"), results("cache"), results("overload")
-    users, soak, scaling = results("users"), results("soak"), results("scaling")
+    users, scaling = results("users"), results("scaling")
     return [
         (
             f"`/predict/batch`, {batch['rows']} images of JSON",
@@ -95,15 +95,6 @@ def rest() -> list[tuple[str, str, str]]:
             (
                 f"p99, of which the generator alone takes {users['floor_p99_ms']:.1f}; {users['failures']} of "
                 f"{thousands(users['requests'])} failed"
-            ),
-        ),
-        (
-            f"{soak['minutes']:g} minutes at {thousands(soak['rate'])} requests/s",
-            f"**{soak['resident_mb_per_hour']:+.1f} MB an hour**",
-            (
-                f"of resident memory ({soak['resident_mb'][0]:.0f} to {soak['resident_mb'][1]:.0f} MB), descriptors "
-                f"{soak['descriptors'][0]} to {soak['descriptors'][1]}; of {thousands(soak['asked'])} answers "
-                f"{soak['failed']} failed"
             ),
         ),
         (

@@ -13,11 +13,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 from benchmarks import harness
 from benchmarks.ours import GENERATOR_CORE, SERVER_CORE, asking, images, server, write_bodies
 
@@ -46,8 +47,8 @@ class Peer:
     oip: bool = False
     python: str = sys.executable
     files: Mapping[str, Any] | None = None
-    everywhere: bool = False
-    """It does not work on one core alone, and has both."""
+    stoppable: bool = True
+    """Whether it can stand still while ours is measured; one that takes that for a death of its parts idles on."""
 
 
 PEERS = {
@@ -102,6 +103,7 @@ PEERS = {
         up="/v2/health/ready",
         oip=True,
         python="/usr/bin/python3.11",
+        stoppable=False,
     ),
     "bentoml": Peer(
         "BentoML",
@@ -157,8 +159,21 @@ def running(peer: Peer, programs: Path, folder: Path) -> Iterator[tuple[str, int
     command = [part.format(**names) for part in peer.command]
     env = {**QUIET, "PYTHONPATH": str(HERE), "PATH": f"{programs}:{os.environ['PATH']}"}
     url = f"http://127.0.0.1:{port}"
-    with harness.pinned(command, None if peer.everywhere else SERVER_CORE, url + peer.up, env) as pid:
+    with harness.pinned(command, SERVER_CORE, url + peer.up, env) as pid:
         yield url, pid
+
+
+@contextmanager
+def standing_still(pid: int) -> Iterator[None]:
+    """While ours has the core it has it alone: some of them never rest. A process and all that it has started stops."""
+    processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in reversed(processes):
+            process.resume()
 
 
 def write_oip(path: Path) -> Path:
@@ -183,6 +198,10 @@ def compare(name: str, folder: Path, pairs: int, seconds: float) -> dict[str, An
         env = {"BODIES": str(theirs), "AUTHORIZATION": "", "ROUTE": peer.route}
 
         def us() -> harness.Block:
+            with standing_still(pid) if peer.stoppable else nullcontext():
+                return run_ours()
+
+        def run_ours() -> harness.Block:
             return harness.run_wrk(ours.url, ours.pid, GENERATOR_CORE, seconds, CONNECTIONS, asking(ours, bodies))
 
         def them() -> harness.Block:
@@ -202,6 +221,15 @@ def compare(name: str, folder: Path, pairs: int, seconds: float) -> dict[str, An
         "their_errors": sum(b.errors for _, b in found),
         "pairs": harness.as_rows(found),
     }
+
+
+def keep(found: Sequence[dict[str, Any]]) -> None:
+    """Beside what is kept of others."""
+    file = harness.RESULTS / "peers.json"
+    before = json.loads(file.read_text(encoding="utf-8"))["peers"] if file.exists() else []
+    names = {row["name"] for row in found}
+    rows = [*(row for row in before if row["name"] not in names), *found]
+    harness.write("peers", {"connections": CONNECTIONS, "peers": rows})
 
 
 def main() -> int:
@@ -224,8 +252,7 @@ def main() -> int:
             end=" ",
         )
         print("ours {:.1f} ({:.1f} to {:.1f}) times;".format(*row["times"]), f"{row['their_errors']} errors")
-    if set(names) == set(PEERS):
-        harness.write("peers", {"connections": CONNECTIONS, "peers": found})
+    keep(found)
     return 1 if any(row["errors"] for row in found) else 0
 
 

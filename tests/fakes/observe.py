@@ -31,7 +31,7 @@ class RecordingObserver:
         """See `Observer.cached`."""
         self.looks.append((model_id, found))
 
-    def waiting(self) -> None:
+    def waiting(self, model_id: str) -> None:
         """See `Observer.waiting`; nothing is kept of it."""
 
     def departed(self, route: str) -> None:

@@ -167,7 +167,7 @@ def test_runs_looks_and_departures_are_kept_apart(view: View) -> None:
         view.observer.ran(model, examples)
     for model, found in (("digits:1", "hit"), ("digits:1", "miss"), ("digits:1", "hit"), ("other:2", "joined")):
         view.observer.cached(model, found)
-    view.observer.waiting()
+    view.observer.waiting("digits:1")
     for route in ("/predict", "/predict", "/predict/batch"):
         view.observer.departed(route)
 

@@ -28,8 +28,8 @@ class Observer(Protocol):
     def cached(self, model_id: str, found: str) -> None:
         """An answer was looked for: a `hit`, a `miss`, or `joined`: it was being computed for somebody else."""
 
-    def waiting(self) -> None:
-        """A request began to wait for a thread."""
+    def waiting(self, model_id: str) -> None:
+        """A request began to wait for a thread of a model."""
 
     def departed(self, route: str) -> None:
         """A caller hung up before the answer."""

@@ -1,8 +1,8 @@
 """Answers given before, in the memory of a worker and in a store that workers share; and whether looking pays.
 
-What is asked is known by the model (its id, its manifest, the digests of its bytes and configuration) and by the values
-of its inputs as the model gets them: however a body writes them, the same values are the same question. An answer is the
-model's output, from which all that may be asked for is written.
+What is asked is known by the model (its id, its manifest, the digests of its bytes and configuration) and the values
+of its inputs as the model gets them: however a body writes them, the same values are the same question. An answer is
+the output of the model, from which all that may be asked for is written.
 """
 
 import hashlib

@@ -173,7 +173,7 @@ class Engine:
             runs = ThreadedRuns(model, self._threads, self._width, self.limit, self._observer.ran, over)
             self._threaded[model] = runs
         runs.add(ticket)
-        self._observer.waiting()
+        self._observer.waiting(model.model_id)
         return partial(runs.leave, ticket)
 
     def _join(

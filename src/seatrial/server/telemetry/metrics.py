@@ -139,23 +139,27 @@ class Metrics:
     def predicted(self, route: str, model_id: str, rows: int, times: Times) -> None:
         """See `Observer.predicted`. Only noted here: counting is done for many at once, within `FOLD_SECONDS`."""
         if not self._waiting:
-            self.waiting()
+            self._soon()
         self._noted.append((route, model_id, rows, times))
 
     def ran(self, model_id: str, examples: int) -> None:
         """See `Observer.ran`."""
         if not self._waiting:
-            self.waiting()
+            self._soon()
         self._runs.append((model_id, examples))
 
     def cached(self, model_id: str, found: str) -> None:
         """See `Observer.cached`."""
         if not self._waiting:
-            self.waiting()
+            self._soon()
         self._looks.append((model_id, found))
 
-    def waiting(self) -> None:
+    def waiting(self, model_id: str) -> None:
         """See `Observer.waiting`."""
+        self._queued.add(model_id)
+        self._soon()
+
+    def _soon(self) -> None:
         if not self._waiting:
             self._waiting = True
             self._later(FOLD_SECONDS, self.fold)
@@ -210,7 +214,7 @@ class Metrics:
         for model_id in self._rested:
             self._resting.labels(model_id).set(resting.get(model_id, False))
         if any(depths.values()) or any(resting.values()):
-            self.waiting()
+            self._soon()
 
     def refused(self, reason: str) -> None:
         """See `Observer.refused`."""

@@ -635,21 +635,21 @@ def test_bodies_that_nobody_waits_for_are_let_go(engine: Engine) -> None:
     released, body = threading.Event(), np.zeros(3)
     gone = weakref.ref(body)
 
-    async def main(body: Array) -> None:
+    async def main(body: Array) -> "asyncio.Future[bool]":
         first = asyncio.ensure_future(engine.read(lambda: released.wait(WAIT_SECONDS), in_time()))
         await settled()
         second = asyncio.ensure_future(engine.read(lambda body=body: body.sum(), in_time()))  # type: ignore[misc]
         await settled()
         second.cancel()
         await asyncio.wait((second,))
-        del second, body
-        assert not first.done()
+        return first
 
     task = main(body)
     del body
-    loop = asyncio.new_event_loop()
-    loop.run_until_complete(task)
-    gc.collect()
-    assert gone() is None
-    released.set()
-    loop.close()
+    with asyncio.Runner() as runner:
+        first = runner.run(task)
+        gc.collect()
+        assert not first.done()
+        assert gone() is None
+        released.set()
+        assert runner.get_loop().run_until_complete(first)
