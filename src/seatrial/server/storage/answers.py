@@ -52,6 +52,7 @@ class RedisAnswers:
         self._clock = clock
         self._lost = False
         self._heard = -math.inf
+        self._ping: asyncio.Task[None] | None = None
         self._rests_until = 0.0
         self._writes: set[asyncio.Task[None]] = set()
 
@@ -59,9 +60,9 @@ class RedisAnswers:
     def state(self) -> str:
         """See `SharedAnswers.state`. Where Redis has not been asked anything lately, it is asked for the next time."""
         now = self._clock()
-        if now - self._heard >= (REST_S if self._lost else KNOWN_S):
+        if now - self._heard >= (REST_S if self._lost else KNOWN_S) and (self._ping is None or self._ping.done()):
             self._heard = now
-            self._soon(self._redis.ping())
+            self._ping = self._soon(self._redis.ping())
         return LOST if self._lost else WELL
 
     async def get(self, key: bytes) -> bytes | None:
@@ -87,13 +88,14 @@ class RedisAnswers:
         await asyncio.gather(*self._writes)
         await self._redis.aclose()
 
-    def _soon(self, call: Awaitable[Any]) -> None:
+    def _soon(self, call: Awaitable[Any]) -> "asyncio.Task[None]":
         async def ask() -> None:
             await self._ask(call)
 
         task = asyncio.get_running_loop().create_task(ask())
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
+        return task
 
     def _mac(self, key: bytes, value: bytes) -> bytes:
         return hmac.digest(self._secret, key + value, "sha256")[:MAC_BYTES]
