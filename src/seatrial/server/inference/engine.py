@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from seatrial.server.core.errors import Busy, ClientGone, DeadlineExceeded
+from seatrial.server.core.errors import Busy, DeadlineExceeded
 from seatrial.server.core.observe import Observer
 from seatrial.server.inference.answers import Answers, SharedAnswers, pack, unpack
 from seatrial.server.inference.deadline import Deadline
@@ -16,15 +16,13 @@ from seatrial.server.inference.inline import InlineRuns
 from seatrial.server.inference.model import InferResult, LoadedModel
 from seatrial.server.inference.signature import Arrays
 from seatrial.server.inference.threaded import ThreadedRuns
-from seatrial.server.inference.ticket import BulkTicket, Caller, Done, Leave, Ticket
+from seatrial.server.inference.ticket import BulkTicket, Caller, Done, Drop, Leave, Ticket, attend, gone
 
 READS_WAITING = 32
 """How many large bodies may wait to be read."""
 MOST_THREADS = 256
 """Of all models together; they are begun as they are needed."""
 
-Drop = Callable[[], None]
-"""Lets go of what nobody waits for."""
 Result = TypeVar("Result")
 
 
@@ -116,19 +114,19 @@ class Engine:
                 it is computed for this request alone.
 
         Raises:
-            QueueFull: as many wait as may.
+            QueueFull: as many wait as may; with a question `done` hears it.
         """
         if question is not None and self._answers is not None:
             return self._join(self._answers, model, question, arrays, Caller(deadline, done))
         ticket = Ticket(arrays, deadline, done)
         drop = self._run(model, ticket)
         # What is run at the end of this turn needs no timer; where it is put off it gets one then.
-        return partial(_gone, ticket, drop) if model.inline else _attend(ticket, ticket, drop)
+        return partial(gone, ticket, drop) if model.inline else attend(ticket, ticket, drop)
 
     def begin_bulk(self, model: LoadedModel, arrays: Arrays, size: int, deadline: Deadline, done: Done) -> Leave | None:
         """Answer any number of examples, at most `size` in a run; as `begin`, but not from the cache."""
         ticket = BulkTicket(arrays, min(size, model.calibration.chunk), deadline, done)
-        return _attend(ticket, ticket, self._run_threaded(model, ticket))
+        return attend(ticket, ticket, self._run_threaded(model, ticket))
 
     async def infer(
         self, model: LoadedModel, arrays: Arrays, deadline: Deadline, question: bytes | None = None
@@ -192,15 +190,15 @@ class Engine:
             if self._shared is not None and answers.shared_pays(model):
                 self._ask_shared(self._shared, answers, model, question, flight)
             else:
-                self._take_off(model, question, flight)
-        return _attend(caller, flight.ticket, flight.left)
+                self._take_off(model, flight)
+        return attend(caller, flight.ticket, flight.left)
 
-    def _take_off(self, model: LoadedModel, question: bytes, flight: Flight) -> None:
+    def _take_off(self, model: LoadedModel, flight: Flight) -> None:
+        """Have it run; where that is refused everybody aboard hears it."""
         try:
             flight.drop = self._run(model, flight.ticket)
-        except BaseException:
-            self._flights.forget(question)
-            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
+            flight.ticket.tell(error)
 
     def _ask_shared(
         self, shared: SharedAnswers, answers: Answers, model: LoadedModel, question: bytes, flight: Flight
@@ -219,10 +217,7 @@ class Engine:
                 seconds = time.perf_counter() - ticket.since
                 ticket.tell(InferResult(model, found, 1, seconds, 0.0, seconds, cache="hit"))
                 return
-            try:
-                flight.drop = self._run(model, ticket)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
-                ticket.tell(error)
+            self._take_off(model, flight)
 
         task = asyncio.get_running_loop().create_task(ask())
         self._asking.add(task)
@@ -239,32 +234,6 @@ class Engine:
             value = pack(result.output)
             if value is not None:
                 self._shared.put(question, value)
-
-
-def _attend(caller: Caller, ticket: Ticket, drop: Drop) -> Leave | None:
-    """Tell a caller in time that they are late; what this returns says that they left. Either drops what they wait for.
-
-    Args:
-        caller: waits.
-        ticket: is waited for.
-        drop: lets go of it.
-    """
-    if not caller.waits:
-        return None
-
-    def late() -> None:
-        if caller.waits:
-            caller.tell(DeadlineExceeded(ticket.phase, caller.deadline.seconds))
-            drop()
-
-    caller.timer = asyncio.get_running_loop().call_later(max(0.0, caller.deadline.remaining()), late)
-    return partial(_gone, caller, drop)
-
-
-def _gone(caller: Caller, drop: Drop) -> None:
-    if caller.waits:
-        caller.tell(ClientGone())
-        drop()
 
 
 def _taken(asked: list[Callable[[], Result]]) -> Result:

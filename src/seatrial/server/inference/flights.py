@@ -80,7 +80,3 @@ class Flights:
 
         flight = self._open[key] = Flight(arrays, deadline, land)
         return flight
-
-    def forget(self, key: bytes) -> None:
-        """One that could not begin."""
-        del self._open[key]

@@ -6,13 +6,12 @@ came in the same turn would have had to wait for the others anyway.
 
 import asyncio
 import time
+from functools import partial
 
-import numpy as np
-
-from seatrial.server.core.errors import DeadlineExceeded, QueueFull
+from seatrial.server.core.errors import QueueFull
 from seatrial.server.inference.model import InferResult, LoadedModel
 from seatrial.server.inference.threaded import Ran
-from seatrial.server.inference.ticket import Ticket
+from seatrial.server.inference.ticket import Ticket, attend, in_time, joined
 
 RETRY_SECONDS = 1
 
@@ -29,10 +28,6 @@ class InlineRuns:
         self._limit = limit
         self._ran = ran
         self._waiting: dict[LoadedModel, dict[Ticket, None]] = {}
-
-    def depth(self, model: LoadedModel) -> int:
-        """How many examples wait for a model."""
-        return len(self._waiting.get(model, ()))
 
     def add(self, model: LoadedModel, ticket: Ticket) -> None:
         """Run one example at the end of this turn; raises `QueueFull`."""
@@ -64,36 +59,18 @@ class InlineRuns:
 
     def _put_off(self, model: LoadedModel, tickets: list[Ticket]) -> None:
         """They may have to wait for some turns, so each is told in time where its time is up."""
-        loop = asyncio.get_running_loop()
         for ticket in tickets:
             if ticket.timer is None:
-                ticket.timer = loop.call_later(max(0.0, ticket.deadline.remaining()), self._late, model, ticket)
-
-    def _late(self, model: LoadedModel, ticket: Ticket) -> None:
-        self.leave(model, ticket)
-        ticket.tell(DeadlineExceeded(ticket.phase, ticket.deadline.seconds))
+                attend(ticket, ticket, partial(self.leave, model, ticket))
 
     def _run_together(self, model: LoadedModel, queue: list[Ticket]) -> None:
         """One run for all whose time is not up. Where it fails each is run alone: who brought the fault gets it."""
         begin = time.perf_counter()
-        alive = []
-        for ticket in queue:
-            if not ticket.waits:
-                continue
-            if ticket.deadline.remaining() > 0:
-                alive.append(ticket)
-            else:
-                ticket.tell(DeadlineExceeded("queue", ticket.deadline.seconds))
+        alive = [ticket for ticket in queue if in_time(ticket)]
         if not alive:
             return
-        first = alive[0].arrays
         try:
-            arrays = (
-                first
-                if len(alive) == 1
-                else {name: np.concatenate([ticket.arrays[name] for ticket in alive]) for name in first}
-            )
-            output = model.runtime.run(arrays)
+            output = model.runtime.run(joined(alive))
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
             if len(alive) == 1:
                 alive[0].tell(error)

@@ -8,18 +8,18 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
 
-from seatrial.server.core.errors import Busy, DeadlineExceeded, QueueFull
+from seatrial.server.core.errors import Busy, QueueFull
 from seatrial.server.inference.model import InferResult, LoadedModel
 from seatrial.server.inference.runtime import Array, Stop
 from seatrial.server.inference.signature import Arrays
-from seatrial.server.inference.ticket import BulkTicket, Ticket
+from seatrial.server.inference.ticket import BulkTicket, Ticket, in_time, joined
 
 QUEUE_BYTES = 256 * 2**20
 """How much memory the inputs of waiting requests may take, for each model."""
@@ -54,7 +54,7 @@ class _Run:
     def arrays(self) -> Arrays:
         first = self.pieces[0]
         if len(self.pieces) > 1:
-            return _joined(piece.ticket.arrays for piece in self.pieces)
+            return joined([piece.ticket for piece in self.pieces])
         return {name: array[first.start : first.stop] for name, array in first.ticket.arrays.items()}
 
 
@@ -171,14 +171,14 @@ class ThreadedRuns:
         """What the next run has; nothing where nobody waits. Whoever's time is up is told, and is not in it."""
         while self._again:
             ticket = self._again.popleft()
-            if self._in_time(ticket):
+            if in_time(ticket):
                 return [_Piece(ticket, 0, 1)]
         pieces: list[_Piece] = []
         while self._single and len(pieces) < self._model.calibration.batch:
             ticket = next(iter(self._single))
             del self._single[ticket]
             self._bytes -= _bytes(ticket)
-            if self._in_time(ticket):
+            if in_time(ticket):
                 pieces.append(_Piece(ticket, 0, 1))
         while self._bulk and not pieces:
             pieces = self._next_of_bulk()
@@ -188,7 +188,7 @@ class ThreadedRuns:
         """A piece of the batch whose turn it is; the next one is another's."""
         ticket = next(iter(self._bulk))
         del self._bulk[ticket]
-        alive = self._in_time(ticket)
+        alive = in_time(ticket)
         start = ticket.next
         ticket.next = min(start + ticket.size, ticket.rows)
         if alive and ticket.next < ticket.rows:
@@ -196,11 +196,6 @@ class ThreadedRuns:
         else:
             self._bytes -= _bytes(ticket)
         return [_Piece(ticket, start, ticket.next)] if alive else []
-
-    def _in_time(self, ticket: Ticket) -> bool:
-        if ticket.waits and ticket.deadline.remaining() <= 0:
-            ticket.tell(DeadlineExceeded(ticket.phase, ticket.deadline.seconds))
-        return ticket.waits
 
     def _execute(self, run: _Run, loop: asyncio.AbstractEventLoop) -> None:
         """In a thread."""
@@ -252,12 +247,6 @@ class ThreadedRuns:
         whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
         times = ticket.begun - ticket.since, ticket.infer_seconds, time.perf_counter() - ticket.since
         ticket.tell(InferResult(self._model, whole, ticket.rows, *times, min(ticket.size, ticket.rows)))
-
-
-def _joined(parts: Iterable[Arrays]) -> Arrays:
-    """The examples of several, one after the other."""
-    arrays = list(parts)
-    return {name: np.concatenate([part[name] for part in arrays]) for name in arrays[0]}
 
 
 def _bytes(ticket: Ticket) -> int:

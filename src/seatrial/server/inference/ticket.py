@@ -2,8 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
+import numpy as np
+
+from seatrial.server.core.errors import ClientGone, DeadlineExceeded
 from seatrial.server.inference.deadline import Deadline
 from seatrial.server.inference.model import InferResult
 from seatrial.server.inference.runtime import Array
@@ -14,6 +18,9 @@ Done = Callable[[InferResult | Exception], None]
 
 Leave = Callable[[], None]
 """Says that a caller is gone; `Done` hears `ClientGone`, unless it has heard before."""
+
+Drop = Callable[[], None]
+"""Lets go of what nobody waits for."""
 
 
 class Caller:
@@ -49,16 +56,15 @@ class Caller:
 class Ticket(Caller):
     """One example, in arrays with a leading axis of 1.
 
-    `begun` is when its run began, 0 before. `alone`: it was in a run that failed, and is run again by itself.
+    `begun` is when its run began, 0 before.
     """
 
-    __slots__ = ("alone", "arrays", "begun")
+    __slots__ = ("arrays", "begun")
 
     def __init__(self, arrays: Arrays, deadline: Deadline, done: Done) -> None:
         super().__init__(deadline, done)
         self.arrays = arrays
         self.begun = 0.0
-        self.alone = False
 
     @property
     def phase(self) -> str:
@@ -82,3 +88,45 @@ class BulkTicket(Ticket):
         self.next = 0
         self.outputs: dict[int, Array] = {}
         self.infer_seconds = 0.0
+
+
+def attend(caller: Caller, ticket: Ticket, drop: Drop) -> Leave | None:
+    """Tell a caller in time that they are late; what this returns says that they left. Either drops what they wait for.
+
+    Args:
+        caller: waits.
+        ticket: is waited for.
+        drop: lets go of it.
+    """
+    if not caller.waits:
+        return None
+
+    def late() -> None:
+        if caller.waits:
+            caller.tell(DeadlineExceeded(ticket.phase, caller.deadline.seconds))
+            drop()
+
+    caller.timer = asyncio.get_running_loop().call_later(max(0.0, caller.deadline.remaining()), late)
+    return partial(gone, caller, drop)
+
+
+def gone(caller: Caller, drop: Drop) -> None:
+    """Somebody left."""
+    if caller.waits:
+        caller.tell(ClientGone())
+        drop()
+
+
+def in_time(ticket: Ticket) -> bool:
+    """Whether somebody waits for it, and its time is not up; who is late is told."""
+    if ticket.waits and ticket.deadline.remaining() <= 0:
+        ticket.tell(DeadlineExceeded(ticket.phase, ticket.deadline.seconds))
+    return ticket.waits
+
+
+def joined(tickets: Sequence[Ticket]) -> Arrays:
+    """The examples of several, one after the other."""
+    first = tickets[0].arrays
+    if len(tickets) == 1:
+        return first
+    return {name: np.concatenate([ticket.arrays[name] for ticket in tickets]) for name in first}

@@ -42,19 +42,23 @@ class Predictor:
         """
         snapshot = self._pool.snapshot
         model, arrays = self._select(request, batch=False)
-        question = self._question(request, model, arrays)
-        found = self._engine.recall(model, question) if question is not None else None
-        if found is None or question is None:
+        question, found = self._look(request, model, arrays, deadline)
+        if found is None:
             return self._engine.begin(model, arrays, deadline, done, question)
-        deadline.check("queue")
-        if body:
+        if body and question is not None:
             self._asked.note(body, snapshot, (model, question, request.return_probabilities))
         done(found)
         return None
 
-    def _question(self, request: InferRequest, model: LoadedModel, arrays: Arrays) -> bytes | None:
-        """What names the example where answers are remembered; `None` where it is to be computed."""
-        return None if request.fresh else self._engine.question(model, arrays)
+    def _look(
+        self, request: InferRequest, model: LoadedModel, arrays: Arrays, deadline: Deadline
+    ) -> tuple[bytes | None, InferResult | None]:
+        """What names the example where answers are remembered, `None` where it is to be computed; and the answer."""
+        question = None if request.fresh else self._engine.question(model, arrays)
+        found = self._engine.recall(model, question) if question is not None else None
+        if found is not None:
+            deadline.check("queue")
+        return question, found
 
     async def predict(self, request: InferRequest, deadline: Deadline) -> InferResult:
         """Answer one example.
@@ -87,8 +91,7 @@ class Predictor:
         request, model, arrays = await self._engine.read(prepare, deadline)
         if batch:
             return request, await self._engine.infer_bulk(model, arrays, request.batch_size, deadline)
-        question = self._question(request, model, arrays)
-        found = self._engine.recall(model, question) if question is not None else None
+        question, found = self._look(request, model, arrays, deadline)
         if found is None:
             found = await self._engine.infer(model, arrays, deadline, question)
         return request, found

@@ -138,20 +138,17 @@ class Metrics:
 
     def predicted(self, route: str, model_id: str, rows: int, times: Times) -> None:
         """See `Observer.predicted`. Only noted here: counting is done for many at once, within `FOLD_SECONDS`."""
-        if not self._waiting:
-            self._soon()
+        self._soon()
         self._noted.append((route, model_id, rows, times))
 
     def ran(self, model_id: str, examples: int) -> None:
         """See `Observer.ran`."""
-        if not self._waiting:
-            self._soon()
+        self._soon()
         self._runs.append((model_id, examples))
 
     def cached(self, model_id: str, found: str) -> None:
         """See `Observer.cached`."""
-        if not self._waiting:
-            self._soon()
+        self._soon()
         self._looks.append((model_id, found))
 
     def waiting(self, model_id: str) -> None:
