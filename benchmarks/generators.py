@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import harness
+from benchmarks.ours import GENERATOR_CORE, SERVER_CORE
 
 from seatrial.trials.core.client import measure_ceiling
 from seatrial.trials.core.noop import noop_server
@@ -23,7 +24,6 @@ from seatrial.trials.core.questions import Question, expect_ok, predictions
 from seatrial.trials.core.target import Target, Weighted
 from seatrial.trials.load.openloop.engine import OpenLoad, run_open
 
-SERVER_CORE, GENERATOR_CORE = 0, 1
 USERS = 32
 LOCUSTFILE = harness.ROOT / "busy_users.py"
 

@@ -25,6 +25,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 from benchmarks import harness
+from benchmarks.ours import GENERATOR_CORE, server
 from benchmarks.swap import Seen, user
 
 from seatrial.server.access.passwords import Passwords
@@ -35,7 +36,6 @@ from seatrial.server.storage.secrets import SECRET_KEY, own_secret
 from seatrial.trials.core.client import Clock, client, run, without_garbage_collection
 from seatrial.trials.core.target import Target
 
-SERVER_CORE, USERS_CORE = 0, 1
 WINDOW_S = 4.0
 MOST_TRIES = 50
 PASSWORD = "quite a long one"  # noqa: S105 - of nobody
@@ -165,16 +165,10 @@ def main() -> int:
     if options.log_in_at:
         asyncio.run(log_in_when_told(options.log_in_at))
         return 0
-    port = harness.free_port()
-    url = f"http://127.0.0.1:{port}"
-    os.sched_setaffinity(0, {USERS_CORE})
-    with tempfile.TemporaryDirectory() as folder:
-        env = {"SEATRIAL_DATA_DIR": folder, "SEATRIAL_LOG_LEVEL": "error"}
-        command = [sys.executable, "-m", "seatrial", "serve", "--port", str(port)]
-        with harness.pinned(command, SERVER_CORE, f"{url}/health/ready", env):
-            people = make_people(Path(folder), options.people)
-            token = Path(folder, "admin.token").read_text(encoding="ascii").strip()
-            seen, marks, logins = run(measure(Target(url, token), people, options.windows, options.users))
+    os.sched_setaffinity(0, {GENERATOR_CORE})
+    with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as ours:
+        people = make_people(Path(folder), options.people)
+        seen, marks, logins = run(measure(Target(ours.url, ours.token), people, options.windows, options.users))
     found = report(seen, marks, logins, options.people)
     print(TOLD.format(users=options.users, **found))
     print(f"kept in {harness.write('logins', {'users': options.users, **found})}")

@@ -51,21 +51,16 @@ class Peer:
     """Whether it can stand still while ours is measured; one that takes that for a death of its parts idles on."""
 
 
+def with_fastapi(way: str, mode: str) -> Peer:
+    """A service as one writes it by hand, in the event loop or in threads."""
+    packages = ("fastapi==0.139.0", "uvicorn[standard]==0.40.0")
+    command = ("{bin}/python", f"{HERE}/with_fastapi.py", "{port}", mode)
+    return Peer(f"FastAPI, {way}, pydantic", packages, command, "fastapi", up="/docs")
+
+
 PEERS = {
-    "fastapi": Peer(
-        "FastAPI, async def, pydantic",
-        ("fastapi==0.139.0", "uvicorn[standard]==0.40.0"),
-        ("{bin}/python", f"{HERE}/with_fastapi.py", "{port}", "async"),
-        "fastapi",
-        up="/docs",
-    ),
-    "fastapi-threads": Peer(
-        "FastAPI, def, pydantic",
-        ("fastapi==0.139.0", "uvicorn[standard]==0.40.0"),
-        ("{bin}/python", f"{HERE}/with_fastapi.py", "{port}", "threads"),
-        "fastapi",
-        up="/docs",
-    ),
+    "fastapi": with_fastapi("async def", "async"),
+    "fastapi-threads": with_fastapi("def", "threads"),
     "litserve": Peer(
         "LitServe",
         ("litserve==0.2.19",),

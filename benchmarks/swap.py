@@ -23,6 +23,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 from benchmarks import harness
+from benchmarks.ours import GENERATOR_CORE, server
 
 from seatrial.contracts.record import Sample
 from seatrial.trials.core.client import Client, Clock, client, run, without_garbage_collection
@@ -31,7 +32,6 @@ from seatrial.trials.core.questions import JSON, Question, predictions
 from seatrial.trials.core.target import Target
 from seatrial.zoo import ROOT
 
-SERVER_CORE, USERS_CORE = 0, 1
 WINDOW_S = 1.0
 """Within which every worker follows a change."""
 PAUSE_S = 2.0
@@ -176,16 +176,10 @@ def main() -> int:
     parser.add_argument("--swaps", type=int, default=20, help="promotions, each followed by a rollback")
     parser.add_argument("--users", type=int, default=50)
     options = parser.parse_args()
-    port = harness.free_port()
-    url = f"http://127.0.0.1:{port}"
-    os.sched_setaffinity(0, {USERS_CORE})
-    with tempfile.TemporaryDirectory() as folder:
-        env = {"SEATRIAL_DATA_DIR": folder, "SEATRIAL_GATE": "off", "SEATRIAL_LOG_LEVEL": "error"}
-        command = [sys.executable, "-m", "seatrial", "serve", "--port", str(port)]
-        with harness.pinned(command, SERVER_CORE, f"{url}/health/ready", env):
-            token = Path(folder, "admin.token").read_text(encoding="ascii").strip()
-            add_second(url, token)
-            seen, changes = run(measure(Target(url, token), options.swaps, options.users))
+    os.sched_setaffinity(0, {GENERATOR_CORE})
+    with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as ours:
+        add_second(ours.url, ours.token)
+        seen, changes = run(measure(Target(ours.url, ours.token), options.swaps, options.users))
     found = report(seen, changes)
     print(TOLD.format(users=options.users, **found))
     print(f"kept in {harness.write('swap', {'users': options.users, **found})}")

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 
@@ -24,6 +24,7 @@ def hear_interrupts() -> None:
 
 
 PYTHON = (sys.executable, "-m", "seatrial")
+SERVE = (*PYTHON, "serve")
 
 
 def until(fact: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
@@ -55,9 +56,7 @@ class ServerProcess:
         variables: more of its environment.
     """
 
-    def __init__(
-        self, folder: Path, *arguments: str, command: Sequence[str] = (*PYTHON, "serve"), **variables: str
-    ) -> None:
+    def __init__(self, folder: Path, *arguments: str, command: Sequence[str] = SERVE, **variables: str) -> None:
         self.folder = folder
         self.log_file = folder / "stderr.jsonl"
         known = environment(folder, **variables)
@@ -136,10 +135,21 @@ class ServerProcess:
         return self.http.get(f"{self.url}/health/ready").status_code
 
 
+Started = TypeVar("Started", bound=ServerProcess)
+
+
 @contextmanager
-def server_process(folder: Path, *arguments: str, workers: int = 1, **variables: str) -> Iterator[ServerProcess]:
+def server_process(
+    folder: Path, *arguments: str, workers: int = 1, command: Sequence[str] = SERVE, **variables: str
+) -> Iterator[ServerProcess]:
     """A server process that serves; ended afterwards, with its log on standard output for a failing test."""
-    server = ServerProcess(folder, *arguments, **variables)
+    with serving_process(ServerProcess(folder, *arguments, command=command, **variables), workers) as server:
+        yield server
+
+
+@contextmanager
+def serving_process(server: Started, workers: int = 1) -> Iterator[Started]:
+    """The same of one that was made already."""
     try:
         server.wait_until_serving(workers)
         yield server

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.fakes.held_server import HELD
 from tests.inputs import BLANK, DENVER, batch, single
-from tests.live import PATIENCE, ServerProcess, until
+from tests.live import PATIENCE, ServerProcess, serving_process, until
 
 from seatrial.server.core.cores import allowed_cores
 
@@ -114,12 +114,8 @@ class Asked:
 def server(tmp_path: Path) -> Iterator[Held]:
     """A server with a short queue, in which nothing is held."""
     held = Held(tmp_path, command=COMMAND, SEATRIAL_QUEUE_LIMIT=str(LIMIT), SEATRIAL_CACHE_SIZE="0", PYTHONPATH=ROOT)
-    try:
-        held.wait_until_serving()
+    with serving_process(held):
         yield held
-    finally:
-        held.close()
-        print(held.log_file.read_text(encoding="utf-8"))  # noqa: T201 - pytest shows it where a test fails
 
 
 def statuses(callers: list[Asked]) -> list[int]:

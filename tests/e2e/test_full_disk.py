@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from tests.fakes.small_disk import fill, inside, on_small_disk
 from tests.inprocess import problem
-from tests.live import PYTHON, ServerProcess, environment, until
+from tests.live import PYTHON, ServerProcess, environment, server_process, until
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,13 +22,8 @@ MODEL = ROOT / "docs" / "how-to" / "from-scikit-learn" / "model.onnx"
 def server(tmp_path: Path) -> Iterator[ServerProcess]:
     """One whose data directory is on a disk of 16 MiB, mounted for it alone."""
     command = (*on_small_disk(tmp_path / "data", "16m"), *PYTHON, "serve")
-    server = ServerProcess(tmp_path, command=command)
-    try:
-        server.wait_until_serving()
+    with server_process(tmp_path, command=command) as server:
         yield server
-    finally:
-        server.close()
-        print(server.log_file.read_text(encoding="utf-8"))  # noqa: T201 - pytest shows it where a test fails
 
 
 @pytest.mark.proves("R23")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.fakes.redis import RedisServer, redis_server
 from tests.inputs import DENVER, single
-from tests.live import ServerProcess, until
+from tests.live import ServerProcess, server_process, until
 
 from seatrial.server.storage.answers import PREFIX
 
@@ -36,11 +36,14 @@ def servers(tmp_path: Path, redis: RedisServer) -> Iterator[tuple[ServerProcess,
         for name in ("one", "other"):
             folder = tmp_path / name
             folder.mkdir()
-            variables = {"SEATRIAL_REDIS_URL": redis.tcp_url, "SEATRIAL_SECRET_KEY": SECRET, "PYTHONPATH": ROOT}
-            server = ServerProcess(folder, command=COMMAND, **variables)
-            stack.callback(server.close)
-            server.wait_until_serving()
-            found.append(server)
+            started = server_process(
+                folder,
+                command=COMMAND,
+                SEATRIAL_REDIS_URL=redis.tcp_url,
+                SEATRIAL_SECRET_KEY=SECRET,
+                PYTHONPATH=ROOT,
+            )
+            found.append(stack.enter_context(started))
         yield found[0], found[1]
 
 

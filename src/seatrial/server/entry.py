@@ -19,6 +19,7 @@ from seatrial.server.core import clock
 from seatrial.server.core.cores import allowed_cores
 from seatrial.server.core.errors import StorageUnavailable
 from seatrial.server.core.observe import Observer
+from seatrial.server.core.tasks import Tasks
 from seatrial.server.limits.address import Addresses
 from seatrial.server.limits.ports import LimitsLost
 from seatrial.server.registry.model import ModelVersion
@@ -50,7 +51,7 @@ class Access:
         registration = settings.registration == "open" if settings.registration else None
         url = settings.redis_url
         self._shared = RedisLimits(url.get_secret_value(), say=partial(log_state, log)) if url else None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         near = settings.anonymous_rate_limit if "anonymous_rate_limit" in settings.model_fields_set else None
         policy = Policy(settings.rate_limit, settings.anonymous_rate_limit, near, settings.workers)
         self._limiter = Limiter(
@@ -140,9 +141,7 @@ class Access:
             with suppress(LimitsLost):
                 await call
 
-        task = asyncio.get_running_loop().create_task(tell())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.begin(tell())
 
 
 def _hosts(settings: Settings) -> frozenset[str] | None:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from seatrial.server.core.errors import Busy, DeadlineExceeded
 from seatrial.server.core.observe import Observer
+from seatrial.server.core.tasks import Tasks
 from seatrial.server.inference.answers import Answers, SharedAnswers, pack, unpack
 from seatrial.server.inference.deadline import Deadline
 from seatrial.server.inference.flights import Flight, Flights
@@ -50,7 +51,7 @@ class Engine:
         self._observer = observer
         self._answers = answers
         self._shared = shared
-        self._asking: set[asyncio.Task[None]] = set()
+        self._asking = Tasks()
         self._flights = Flights()
         self._reading = 0
         self._threads = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="infer")
@@ -219,9 +220,7 @@ class Engine:
                 return
             self._take_off(model, flight)
 
-        task = asyncio.get_running_loop().create_task(ask())
-        self._asking.add(task)
-        task.add_done_callback(self._asking.discard)
+        task = self._asking.begin(ask())
 
         def drop() -> None:
             task.cancel()

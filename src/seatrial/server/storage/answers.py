@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from seatrial.server.core.clock import Monotonic, monotonic
+from seatrial.server.core.tasks import Tasks
 from seatrial.server.registry.mirror import LOST, WELL
 from seatrial.server.storage.redis import connect, within
 
@@ -54,7 +55,7 @@ class RedisAnswers:
         self._heard = -math.inf
         self._ping: asyncio.Task[None] | None = None
         self._rests_until = 0.0
-        self._writes: set[asyncio.Task[None]] = set()
+        self._calls = Tasks()
 
     @property
     def state(self) -> str:
@@ -78,24 +79,19 @@ class RedisAnswers:
 
     def put(self, key: bytes, value: bytes) -> None:
         """See `SharedAnswers.put`."""
-        if self._lost or len(self._writes) >= MOST_WRITES:
-            return
-
-        self._soon(self._redis.set(PREFIX + key, self._mac(key, value) + value, px=self._milliseconds))
+        if not self._lost and len(self._calls) < MOST_WRITES:
+            self._soon(self._redis.set(PREFIX + key, self._mac(key, value) + value, px=self._milliseconds))
 
     async def close(self) -> None:
         """See `SharedAnswers.close`."""
-        await asyncio.gather(*self._writes)
+        await self._calls.ended()
         await self._redis.aclose()
 
     def _soon(self, call: Awaitable[Any]) -> "asyncio.Task[None]":
         async def ask() -> None:
             await self._ask(call)
 
-        task = asyncio.get_running_loop().create_task(ask())
-        self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
-        return task
+        return self._calls.begin(ask())
 
     def _mac(self, key: bytes, value: bytes) -> bytes:
         return hmac.digest(self._secret, key + value, "sha256")[:MAC_BYTES]
