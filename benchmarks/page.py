@@ -149,17 +149,18 @@ def chart() -> str:
     rows = [{"server": "Seatrial, everything on", "share": share, "who": "ours"}]
     rows.append({"server": "the ceiling: bare ASGI", "share": 1.0, "who": "theirs"})
     rows += [{"server": peer["name"], "share": share / peer["times"][0], "who": "theirs"} for peer in peers["peers"]]
+    order = [row["server"] for row in sorted(rows, key=lambda row: -float(row["share"]))]
+    widest = alt.Scale(domain=[0, 1.1 * max(float(row["share"]) for row in rows)])
+    title, plain = "requests a second, as a share of the ceiling", alt.Axis(format=".1f", grid=False)
     base = alt.Chart(alt.InlineData(values=rows)).encode(
-        y=alt.Y("server:N", sort="-x", title=None, axis=alt.Axis(labelLimit=420, ticks=False, domain=False)),
-        x=alt.X(
-            "share:Q", title="requests a second, as a share of the ceiling", axis=alt.Axis(format=".1f", grid=False)
-        ),
+        y=alt.Y("server:N", sort=order, title=None, axis=alt.Axis(labelLimit=420, ticks=False, domain=False)),
+        x=alt.X("share:Q", title=title, axis=plain, scale=widest),
     )
     bars = base.mark_bar(height=18, cornerRadiusEnd=2).encode(
         color=alt.Color("who:N", scale=alt.Scale(domain=["ours", "theirs"], range=[OURS, THEIRS]), legend=None)
     )
     text = base.mark_text(align="left", dx=5).encode(text=alt.Text("share:Q", format=".2f"))
-    whole = (bars + text).properties(width=460, height=alt.Step(26)).configure_view(strokeWidth=0)
+    whole = (bars + text).properties(width=460, height=alt.Step(26)).configure_view(stroke=None)
     styled = whole.configure(font="Helvetica, Arial, sans-serif", background="white", padding=12)
     svg: str = vl_convert.vegalite_to_svg(styled.to_dict())
     return svg

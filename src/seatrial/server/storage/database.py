@@ -20,6 +20,8 @@ EXPECTED = "SEATRIAL_DATABASE_URL: expected sqlite:///path or postgresql://user@
 BUSY_S = 30
 """How long a writer of SQLite waits for its turn."""
 CONNECT_S = 3
+STAMP_S = 5
+"""How long it is waited for whether SQLite has changed."""
 POSTGRES = {
     "connect_timeout": CONNECT_S,
     "tcp_user_timeout": 5000,
@@ -65,11 +67,16 @@ def open_read_only(url: str) -> Engine:
     if not parsed.drivername.startswith("sqlite"):
         options = f"{POSTGRES['options']} -c default_transaction_read_only=on"
         return create_engine(parsed, poolclass=NullPool, connect_args={**POSTGRES, "options": options})
-    uri = f"{Path(parsed.database or '').absolute().as_uri()}?mode=ro"
-    connect = partial(sqlite3.connect, uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    connect = partial(_connect_read_only, parsed.database or "", BUSY_S)
     engine = create_engine(parsed, poolclass=NullPool, creator=connect)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _connect_read_only(file: str, timeout: float) -> sqlite3.Connection:
+    """A connection for any thread, with which nothing can be changed, nor a file made."""
+    uri = f"{Path(file).absolute().as_uri()}?mode=ro"
+    return sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=False)
 
 
 def _prepare_sqlite(connection: Any, _: object) -> None:  # noqa: ANN401 - the driver's own
@@ -108,8 +115,7 @@ class ChangeStamp:
         with self._asking:
             try:
                 if self._connection is None:
-                    uri = f"{Path(self._file).absolute().as_uri()}?mode=ro"
-                    self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+                    self._connection = _connect_read_only(self._file, STAMP_S)
                 version: int = self._connection.execute("PRAGMA data_version").fetchone()[0]
             except sqlite3.Error:
                 return None
