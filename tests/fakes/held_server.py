@@ -3,22 +3,18 @@
 `python -m tests.fakes.held_server --port 0` in the folder of that file. All else is as in any server; digits too.
 """
 
-import sys
 import tempfile
 import threading
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.fakes.serve import serve
+
 from seatrial.contracts.manifest import Manifest
-from seatrial.server import process
-from seatrial.server.app import create_app, prepare
 from seatrial.server.core.errors import InferenceFailed
 from seatrial.server.inference.runtime import Array, Runtime, Stop
 from seatrial.server.runtimes import onnx
-from seatrial.server.settings import load_settings
-from seatrial.server.telemetry import logs
 
 HOLD = Path("hold")
 HELD = "held-"
@@ -60,21 +56,5 @@ def load(artifact: bytes, manifest: Manifest) -> Runtime:
     return HeldRuntime(runtime) if manifest.name == "geoclimate" else runtime
 
 
-def main() -> None:
-    """Serve with settings of the environment."""
-    settings = load_settings({"port": int(sys.argv[sys.argv.index("--port") + 1])})
-    prepare(settings)
-    listener = process.listen(settings.host, settings.port)
-    logs.configure(settings.log_level)
-    process.serve(
-        partial(create_app, settings, load=load),
-        listener,
-        workers=settings.workers,
-        log_level=settings.log_level,
-        drain_seconds=0.0,
-        grace_seconds=settings.request_timeout,
-    )
-
-
 if __name__ == "__main__":
-    main()
+    serve(load=load)

@@ -1,36 +1,26 @@
-"""A server in this process that listens on a socket: what it loads can be watched, and what it is sent is real."""
+"""A server whose folder, answers and health are looked at after everything that it is sent."""
 
 import sys
-import tempfile
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 import pytest
-import uvicorn
+from tests.fakes.watched_server import UNPICKLED
 from tests.inputs import DENVER
-from tests.live import until
+from tests.live import server_process
 
-from seatrial.server import process
-from seatrial.server.app import create_app, prepare
-from seatrial.server.runtimes.inspection.limits import Limits
-from seatrial.server.runtimes.inspector import ProcessInspector
-from seatrial.server.settings import Settings
-
-LIMITS = Limits(cpu_seconds=2, wall_seconds=8.0)
 MAX_MODEL_BYTES = 2**20
+WATCHED = (sys.executable, "-m", "tests.fakes.watched_server")
 
 
 @dataclass
 class Watched:
-    """A server, its data directory, and every class that a pickle asked for in this process since it started."""
+    """A server process, and the folder where it runs and keeps everything."""
 
     folder: Path
     http: httpx2.Client
-    port: int
-    unpickled: list[object] = field(default_factory=list)
 
     @property
     def data(self) -> Path:
@@ -42,6 +32,11 @@ class Watched:
         found = {str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file()}
         return {name for name in found if "seatrial.db" not in name}
 
+    def unpickled(self) -> str:
+        """Every class that a pickle asked for, a line each."""
+        notes = self.folder / UNPICKLED
+        return notes.read_text(encoding="utf-8") if notes.exists() else ""
+
     def is_well(self) -> bool:
         """Ready, and right."""
         ready = self.http.get("/health/ready").status_code
@@ -51,36 +46,13 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """One server for all here, with small limits, so that a loop ends soon.
-
-    While it runs, its folder is where this process puts what is temporary: no test of another kind may start meanwhile.
-    """
+    """One server for all of a module. Files that external data may name lie in its working directory."""
     folder = tmp_path_factory.mktemp("watched")
-    settings = Settings(data_dir=folder / "data", max_model_bytes=MAX_MODEL_BYTES)
-    prepare(settings)
-    listener = process.listen("127.0.0.1", 0)
-    config = uvicorn.Config(create_app(settings, inspector=ProcessInspector(LIMITS)), log_config=None, lifespan="on")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    (folder / "tmp").mkdir()
-    before, tempfile.tempdir = tempfile.tempdir, str(folder / "tmp")
-    thread.start()
-    try:
-        until(lambda: server.started, "the server serves")
-        token = (settings.data_dir / "admin.token").read_text(encoding="ascii").strip()
-        port = listener.getsockname()[1]
+    (folder / "weights.bin").write_bytes(bytes(16))
+    (folder / "link.bin").symlink_to("/etc/passwd")
+    here, most = str(Path(__file__).parents[2]), str(MAX_MODEL_BYTES)
+    with server_process(folder, command=WATCHED, PYTHONPATH=here, SEATRIAL_MAX_MODEL_BYTES=most) as server:
+        token = (folder / "data" / "admin.token").read_text(encoding="ascii").strip()
         headers = {"Authorization": f"Bearer {token}"}
-        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as http:
-            found = Watched(folder, http, port)
-            sys.addaudithook(lambda event, arguments: _note(found, event, arguments))
-            yield found
-    finally:
-        server.should_exit = True
-        thread.join(30)
-        listener.close()
-        tempfile.tempdir = before
-
-
-def _note(watched: Watched, event: str, arguments: tuple[object, ...]) -> None:
-    if event == "pickle.find_class":
-        watched.unpickled.append(arguments)
+        with httpx2.Client(base_url=server.url, headers=headers, timeout=30) as http:
+            yield Watched(folder, http)

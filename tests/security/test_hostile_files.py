@@ -1,26 +1,25 @@
 """Files that nobody should accept, sent to a running server: each is refused for its own reason, and does no harm."""
 
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import onnx
 import pytest
 from tests.fakes.hostile_files import FOREIGN, REFUSED, Make, pickled
+from tests.fakes.watched_server import UNPICKLED
 from tests.inprocess import problem
+from tests.live import environment
 from tests.security.conftest import MAX_MODEL_BYTES, Watched
 
 EVIL = "/models?name=evil"
 
 
 @pytest.fixture(autouse=True)
-def no_harm(watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """After each file the server is well, has no version and no file more, and nothing was unpickled.
-
-    Files that external data may name lie in the working directory.
-    """
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "weights.bin").write_bytes(bytes(16))
-    (tmp_path / "link.bin").symlink_to("/etc/passwd")
+def no_harm(watched: Watched, tmp_path: Path) -> Iterator[None]:
+    """After each file the server is well, has no version and no file more, and nothing was unpickled."""
     files = watched.files()
     yield
     assert watched.is_well()
@@ -28,8 +27,8 @@ def no_harm(watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert watched.files() == files
     assert list((watched.data / "artifacts" / "staging").iterdir()) == []
     assert list((watched.folder / "tmp").iterdir()) == []
-    assert watched.unpickled == []
-    assert {path.name for path in tmp_path.iterdir()} == {"weights.bin", "link.bin"}
+    assert watched.unpickled() == ""
+    assert not (tmp_path / "loaded").exists()
 
 
 @pytest.mark.proves("S49")
@@ -90,3 +89,15 @@ def test_a_pickle_beside_the_model_is_refused(watched: Watched, tmp_path: Path, 
     answer = problem(watched.http.post(EVIL, files=form), 422, "model-refused")
 
     assert answer["errors"][0]["pointer"] == f"/{part}"
+
+
+def test_the_watch_sees_what_a_pickle_asks_for(tmp_path: Path) -> None:
+    """Else it would prove nothing of the others."""
+    program = (
+        "import pickle, sys; from tests.fakes.watched_server import note; sys.addaudithook(note); pickle.loads({!r})"
+    )
+    content = pickle.dumps(Path("any"))
+    known = environment(tmp_path, PYTHONPATH=str(Path(__file__).parents[2]))
+    subprocess.run([sys.executable, "-c", program.format(content)], cwd=tmp_path, env=known, check=True, timeout=60)
+
+    assert "Path" in (tmp_path / UNPICKLED).read_text(encoding="utf-8")
