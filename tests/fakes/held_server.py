@@ -45,9 +45,10 @@ class HeldRuntime:
 def _wait(stop: Stop) -> None:
     ended = threading.Event()
     with stop.ending(ended.set):
-        while HOLD.exists():
-            if ended.wait(TICK_S):
-                raise InferenceFailed("The run was ended.")
+        while HOLD.exists() and not ended.wait(TICK_S):
+            pass
+    if ended.is_set():  # perhaps before the file was gone, and not seen until now
+        raise InferenceFailed("The run was ended.")
 
 
 def load(artifact: bytes, manifest: Manifest) -> Runtime:
