@@ -34,7 +34,7 @@ for line in io.lines(os.getenv("BODIES")) do bodies[#bodies + 1] = line end
 local headers = {["Content-Type"] = "application/json", ["Authorization"] = os.getenv("AUTHORIZATION")}
 local turn, sent = 0, 0
 local threads = {}
-local unique = tonumber(os.getenv("UNIQUE") or "")
+local unique, every = tonumber(os.getenv("UNIQUE") or ""), tonumber(os.getenv("UNIQUE_EVERY") or "1")
 cached, answers = 0, 0
 setup = function(thread) threads[#threads + 1] = thread end
 request = function()
@@ -42,7 +42,9 @@ request = function()
   local body = bodies[turn]
   if unique then
     sent = sent + 1
-    body = body:gsub("%[0.0,0.0,", string.format("[0.%04d,0.%06d,", unique, sent), 1)
+    if sent % every == 0 then
+      body = body:gsub("%[0.0,0.0,", string.format("[0.%04d,0.%06d,", unique, sent), 1)
+    end
   end
   return wrk.format("POST", os.getenv("ROUTE"), headers, body)
 end
@@ -57,7 +59,7 @@ done = function()
 end
 """
 """Rotates the lines of a file as bodies; with UNIQUE set, a number, no two bodies are the same, nor
-those of another number."""
+those of another number, or of every so many one is new (UNIQUE_EVERY)."""
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def rest() -> list[tuple[str, str, str]]:
         (
             "A hit in the cache",
             with_interval(cache["hit_cpu"]),
-            "of the CPU time of a miss",
+            f"of the CPU time of a miss; {with_interval(cache['hit_cpu_without'])} of a prediction without a cache",
         ),
         (
             "Traffic in which nothing is asked twice, with the cache on",

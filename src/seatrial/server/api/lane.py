@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, TypeVar
+from weakref import ref
 
 from starlette.types import Receive, Scope
 
@@ -19,13 +20,16 @@ from seatrial.server.core.observe import Observer, Ran, Times, Tracer
 from seatrial.server.inference.deadline import Deadline
 from seatrial.server.inference.model import InferResult
 from seatrial.server.inference.types import InferRequest
+from seatrial.server.services.asked import Question
 from seatrial.server.services.limiting import RawHeaders
 from seatrial.server.services.predict import Predictor
 from seatrial.server.wire.http11 import WholeRequest
-from seatrial.server.wire.native import Decoder, encode
+from seatrial.server.wire.native import Decoder, at_this_moment, encode, without_moment
 
 CACHE_CONTROL = b"cache-control"
 TRACEPARENT = b"traceparent"
+WRITTEN_BYTES = 1024
+"""Longer answers are written each time: there may be ten thousand."""
 Answer = tuple[bytes, bytes]
 """Body and Server-Timing of a prediction."""
 Outcome = Answer | Exception
@@ -102,7 +106,8 @@ class Lane:
             body = bytes(call.body)
             fresh = TRIAL in headers or CACHE_CONTROL in headers
             known = None if fresh else self._predictor.recall(body)
-            request = known[0] if known else _read(self._routes[path][1], body, headers)
+            question = known[0] if known else None
+            request = _read(self._routes[path][1], body, headers) if question is None else _of(question)
             request.traceparent = headers.get(TRACEPARENT)
 
             def predicted(outcome: InferResult | Exception) -> None:
@@ -114,7 +119,7 @@ class Lane:
                         done(outcome)
                     return
                 try:
-                    answer = self._finish(path, request, outcome, call.started, authorized)
+                    answer = self._finish(path, request, outcome, call.started, authorized, question)
                 except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
                     done(error)
                 else:
@@ -165,10 +170,23 @@ class Lane:
         return Deadline(self._guard.timeout(headers), started, self._clock)
 
     def _finish(
-        self, path: str, request: InferRequest, result: InferResult, started: float, authorized: float
+        self,
+        path: str,
+        request: InferRequest,
+        result: InferResult,
+        started: float,
+        authorized: float,
+        question: Question | None = None,
     ) -> Answer:
+        """Write the answer, and tell of it. `question`: the body was known; then its answer is written but once."""
         predicted = self._clock()
-        answer = encode(result, batch=self._routes[path][0], probabilities=request.return_probabilities)
+        known = question.written if question is not None else None
+        if known is not None and known[0]() is result.output:
+            answer = at_this_moment(known[1], known[2])
+        else:
+            answer = encode(result, batch=self._routes[path][0], probabilities=request.return_probabilities)
+            if question is not None and len(answer) <= WRITTEN_BYTES:
+                question.written = ref(result.output), *without_moment(answer)
         done = self._clock()
         total = done - started
         if request.trial is not None:
@@ -200,6 +218,11 @@ class Lane:
         run = queued, queued + result.queue_seconds, predicted
         ran = Ran(result.model.model_id, result.rows, result.together, result.cache, *run)
         tracer.request(path, request.traceparent, 200, started, done, ran)
+
+
+def _of(question: Question) -> InferRequest:
+    """A request that need not be read again; there is nothing in its `data`."""
+    return InferRequest(None, return_probabilities=question.probabilities)
 
 
 def _read(decoder: Decoder, body: bytes, headers: Headers) -> InferRequest:

@@ -13,7 +13,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import orjson
-from cachetools import TTLCache
 
 from seatrial.contracts.manifest import manifest_as_dict
 from seatrial.server.core.clock import Monotonic
@@ -107,7 +106,9 @@ class Answers:
 
     def __init__(self, size: int, seconds: float, clock: Monotonic) -> None:
         self._clock = clock
-        self._kept: TTLCache[bytes, Array] = TTLCache(size, seconds, timer=clock)
+        self._size = size
+        self._seconds = seconds
+        self._kept: dict[bytes, tuple[float, Array]] = {}
         self._known: WeakKeyDictionary[LoadedModel, _Known] = WeakKeyDictionary()
 
     def __len__(self) -> int:
@@ -131,9 +132,13 @@ class Answers:
 
     def find(self, model: LoadedModel, key: bytes) -> Array | None:
         """The output for a key, shape `(1, ...)`."""
-        found: Array | None = self._kept.get(key)
-        self._known[model].worth.note(found=found is not None)
-        return found
+        output = None
+        kept = self._kept.pop(key, None)
+        if kept is not None and self._clock() < kept[0]:
+            self._kept[key] = kept  # last in order now, so the last to go
+            output = kept[1]
+        self._known[model].worth.note(found=output is not None)
+        return output
 
     def shared_pays(self, model: LoadedModel) -> bool:
         """Whether to ask a shared store: never for models that are run in the event loop, which are quicker."""
@@ -147,7 +152,10 @@ class Answers:
     def put(self, key: bytes, output: Array) -> None:
         """Keep one, unless it is large, or none that could be told."""
         if output.nbytes <= ANSWER_BYTES and np.isfinite(output).all():
-            self._kept[key] = output.copy()  # not the whole run that it was in
+            self._kept.pop(key, None)
+            if len(self._kept) >= self._size:
+                del self._kept[next(iter(self._kept))]
+            self._kept[key] = self._clock() + self._seconds, output.copy()  # not the whole run that it was in
 
     def _learn(self, model: LoadedModel, arrays: Arrays) -> "_Known":
         manifest = orjson.dumps(manifest_as_dict(model.manifest))

@@ -3,25 +3,39 @@
 import hashlib
 from weakref import ref
 
-from cachetools import LRUCache
-
 from seatrial.server.inference.model import LoadedModel
 from seatrial.server.inference.pool import Snapshot
+from seatrial.server.inference.runtime import Array
 
 MOST = 10_000
+"""Those that were noted first go first."""
 
-Question = tuple[LoadedModel, bytes, bool]
-"""The model that answers, the name of the question, and whether probabilities are asked for."""
+
+class Question:
+    """What a body asks: of which model, by which name, and whether with probabilities.
+
+    `written` is what whoever wrote the answer keeps here: of which output, and what is written again of it.
+    """
+
+    __slots__ = ("_model", "name", "probabilities", "written")
+
+    def __init__(self, model: LoadedModel, name: bytes, *, probabilities: bool) -> None:
+        self._model = ref(model)
+        self.name = name
+        self.probabilities = probabilities
+        self.written: tuple[ref[Array], bytes, bytes] | None = None
+
+    @property
+    def model(self) -> LoadedModel | None:
+        """The model, where it is in memory still: nothing here keeps it there."""
+        return self._model()
 
 
 class Asked:
-    """Those of one worker; used in its event loop only.
-
-    It knows nothing of what was asked under another snapshot, and keeps no model in memory.
-    """
+    """Those of one worker; used in its event loop only. It knows nothing of what was asked under another snapshot."""
 
     def __init__(self) -> None:
-        self._known: LRUCache[bytes, tuple[ref[LoadedModel], bytes, bool]] = LRUCache(MOST)
+        self._known: dict[bytes, Question] = {}
         self._snapshot: ref[Snapshot] | None = None
 
     def find(self, body: bytes, snapshot: Snapshot) -> Question | None:
@@ -31,9 +45,7 @@ class Asked:
         if self._snapshot is None or self._snapshot() is not snapshot:
             self._known.clear()  # another model may answer now
             return None
-        found = self._known.get(hashlib.sha256(body).digest())
-        model = found[0]() if found is not None else None
-        return None if found is None or model is None else (model, found[1], found[2])
+        return self._known.get(hashlib.sha256(body).digest())
 
     def forget(self, body: bytes) -> None:
         """Its answer is not remembered any more."""
@@ -44,5 +56,6 @@ class Asked:
         if self._snapshot is None or self._snapshot() is not snapshot:
             self._known.clear()
             self._snapshot = ref(snapshot)
-        model, name, probabilities = question
-        self._known[hashlib.sha256(body).digest()] = ref(model), name, probabilities
+        elif len(self._known) >= MOST:
+            del self._known[next(iter(self._known))]
+        self._known[hashlib.sha256(body).digest()] = question

@@ -11,7 +11,7 @@ from seatrial.server.inference.signature import Arrays
 from seatrial.server.inference.ticket import Done, Leave
 from seatrial.server.inference.types import InferRequest
 from seatrial.server.registry.ports import Registry
-from seatrial.server.services.asked import Asked
+from seatrial.server.services.asked import Asked, Question
 
 
 class Predictor:
@@ -23,17 +23,17 @@ class Predictor:
         self._registry = registry
         self._asked = Asked()
 
-    def recall(self, body: bytes) -> tuple[InferRequest, InferResult] | None:
-        """The answer to a body that was asked before, byte for byte, where it is remembered; without its `data`."""
-        asked = self._asked.find(body, self._pool.snapshot)
-        if asked is None:
+    def recall(self, body: bytes) -> tuple[Question, InferResult] | None:
+        """What a body asks that was asked before, byte for byte, and the answer, where that is remembered."""
+        question = self._asked.find(body, self._pool.snapshot)
+        model = question.model if question is not None else None
+        if question is None or model is None:
             return None
-        model, question, probabilities = asked
-        result = self._engine.recall(model, question)
+        result = self._engine.recall(model, question.name)
         if result is None:
             self._asked.forget(body)
             return None
-        return InferRequest(None, return_probabilities=probabilities), result
+        return question, result
 
     def begin(self, request: InferRequest, deadline: Deadline, done: Done, body: bytes = b"") -> Leave | None:
         """Answer one example by `done`, as `Engine.begin` does; what is plainly wrong is raised at once.
@@ -46,7 +46,8 @@ class Predictor:
         if found is None:
             return self._engine.begin(model, arrays, deadline, done, question)
         if body and question is not None:
-            self._asked.note(body, snapshot, (model, question, request.return_probabilities))
+            asked = Question(model, question, probabilities=request.return_probabilities)
+            self._asked.note(body, snapshot, asked)
         done(found)
         return None
 

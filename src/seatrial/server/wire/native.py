@@ -27,6 +27,9 @@ BATCH_FIELDS = SINGLE_FIELDS | {"batch_size"}
 _NUL = b"\\u0000"
 """simdjson finds a member by the part of its name before this."""
 
+_MOMENT = b'"timestamp":"'
+"""Of no text in an answer: there quotes are escaped."""
+
 QUICK_DEPTH = 8
 """Values nested deeper are left to the exact way, which knows how deep is too deep."""
 
@@ -228,6 +231,17 @@ def encode(result: InferResult, *, batch: bool, probabilities: bool) -> bytes:
     answer["input_shape"] = (result.rows, model.signature.width)
     answer["cached"] = result.cached
     return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def without_moment(answer: bytes) -> tuple[bytes, bytes]:
+    """What stands before and after the moment of an answer: all that would be written again."""
+    before, mark, after = answer.partition(_MOMENT)
+    return before + mark, after[len(timestamp()) :]
+
+
+def at_this_moment(before: bytes, after: bytes) -> bytes:
+    """The same answer, now."""
+    return before + timestamp().encode("ascii") + after
 
 
 def _single(result: InferResult, *, probabilities: bool) -> dict[str, Any]:

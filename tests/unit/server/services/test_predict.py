@@ -192,7 +192,7 @@ class Remembering:
         """How the answer to a body was found: by what it is, else by what it says; and whether with probabilities."""
         known = None if request.fresh else self.predictor.recall(body)
         if known is not None:
-            return f"{known[1].cache} by body", known[0].return_probabilities
+            return f"{known[1].cache} by body", known[0].probabilities
 
         async def main() -> InferResult:
             heard: asyncio.Future[InferResult | Exception] = asyncio.get_running_loop().create_future()

@@ -18,7 +18,7 @@ from seatrial.server.inference.model import InferResult
 from seatrial.server.inference.signature import Signature
 from seatrial.server.inference.types import InferRequest
 from seatrial.server.wire import strict_json
-from seatrial.server.wire.native import Decoder, encode, request_of
+from seatrial.server.wire.native import Decoder, at_this_moment, encode, request_of, without_moment
 
 BOM = b"\xef\xbb\xbf"
 
@@ -505,3 +505,18 @@ def test_an_infinity_among_probabilities_that_are_asked_for_is_a_failure() -> No
     """It would have to be written."""
     with pytest.raises(InferenceFailed):
         encode(a_result(("a", "b"), [[0.5, -INFINITY]]), batch=False, probabilities=True)
+
+
+@pytest.mark.parametrize("label", ["seven", '","timestamp":"', '"timestamp":"', "timestamp"])
+def test_an_answer_is_written_again_but_for_its_moment(label: str) -> None:
+    """Whatever its labels are."""
+    manifest = a_manifest(name="m", classes=(label, "other"))
+    result = InferResult(a_model(manifest), np.array([[0.75, 0.25]], np.float32), 1, 0.0, 0.0, 0.0, cache="hit")
+    answer = encode(result, batch=False, probabilities=True)
+    again = at_this_moment(*without_moment(answer))
+    first, second = json.loads(answer), json.loads(again)
+
+    assert len(again) == len(answer)
+    assert first.pop("timestamp") <= second.pop("timestamp")
+    assert first == second
+    assert first["prediction"] == label
