@@ -15,6 +15,7 @@ from seatrial.grading.toml import WrongFile
 from seatrial.server.core.chain import faults
 from seatrial.server.core.errors import (
     ModelRefused,
+    ModelUnusable,
     StageConflict,
     StorageUnavailable,
     TooManyVersions,
@@ -59,7 +60,7 @@ def explained() -> Iterator[None]:
         stop(with_faults(str(error), error.faults), FAILED)
     except (StageConflict, TooManyVersions, UnsupportedMediaType) as error:
         stop(str(error), FAILED)
-    except (StorageUnavailable, WrongFile, ValueError, OSError) as error:
+    except (ModelUnusable, StorageUnavailable, WrongFile, ValueError, OSError) as error:
         stop(explain(error), UNAVAILABLE)
 
 

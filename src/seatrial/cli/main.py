@@ -6,7 +6,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 import seatrial
-from seatrial.cli import audit, database, doctor, keys, models, trial, users
+from seatrial.cli import audit, backup, database, doctor, keys, models, trial, users
 from seatrial.cli.add import add
 from seatrial.cli.terminal import explain
 
@@ -29,6 +29,8 @@ app.add_typer(users.users, name="users")
 app.add_typer(keys.keys, name="keys")
 app.command()(audit.audit)
 app.command()(doctor.doctor)
+app.command()(backup.backup)
+app.command()(backup.restore)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so

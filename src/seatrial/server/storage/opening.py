@@ -29,17 +29,15 @@ def prepare_registry(url: str | None, data_dir: Path) -> SqlRegistry:
         OSError: the data directory cannot be used.
         StorageUnavailable: the database cannot be used, or has a schema that is not ours; the text says what to do.
     """
-    if url is None:
-        _make_file(data_dir)
-    with _engine(url, data_dir) as engine:
-        _require_ours(_upgraded(engine) if engine.dialect.name == "sqlite" else schema.current(engine))
+    with deployed(url, data_dir) as engine:
+        require_ours(_upgraded(engine) if engine.dialect.name == "sqlite" else schema.current(engine))
     return reach_registry(url, data_dir)
 
 
 def open_registry(url: str | None, data_dir: Path) -> SqlRegistry:
     """The registry of a deployment, as it is; close it in the end. Raises `StorageUnavailable`, with what to do."""
     with _engine(url, data_dir) as engine:
-        _require_ours(schema.current(engine))
+        require_ours(schema.current(engine))
     return reach_registry(url, data_dir)
 
 
@@ -56,10 +54,23 @@ def schema_of(url: str | None, data_dir: Path) -> tuple[str, str]:
 
 def upgrade_database(url: str | None, data_dir: Path) -> str:
     """Bring the database of a deployment to our schema, which is returned; raises as `prepare_registry` does."""
+    with deployed(url, data_dir) as engine:
+        return _upgraded(engine)
+
+
+@contextmanager
+def deployed(url: str | None, data_dir: Path) -> Iterator[Engine]:
+    """The database of a deployment, made where it is not there yet, whatever its schema; hung up from in the end.
+
+    Raises:
+        OSError: the data directory cannot be used.
+        StorageUnavailable: the URL cannot be read.
+    """
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if url is None:
         _make_file(data_dir)
     with _engine(url, data_dir) as engine:
-        return _upgraded(engine)
+        yield engine
 
 
 def register_bundled(registry: SqlRegistry, store: ContentStore, bundled: Iterable[Bundled]) -> None:
@@ -101,7 +112,6 @@ def named_files(registry: SqlRegistry) -> set[str]:
 
 def _make_file(data_dir: Path) -> None:
     """The file of the database, for its owner only: it will hold accounts and keys."""
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = data_dir / FILE
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
@@ -131,7 +141,8 @@ def _upgraded(engine: Engine) -> str:
     return schema.current(engine)
 
 
-def _require_ours(found: str) -> None:
+def require_ours(found: str) -> None:
+    """Raise `StorageUnavailable` for a schema that is not this server's; the text says what to do."""
     _require_known(found)
     if found != schema.head():
         raise StorageUnavailable(

@@ -31,6 +31,21 @@ def own_secret(data_dir: Path, name: str) -> str:
         raise ValueError(f"{path} {error}. Delete it, and the next start makes a new one.") from error
 
 
+def keep_secret(data_dir: Path, name: str, secret: str) -> None:
+    """Put a secret from elsewhere into a data directory.
+
+    Raises:
+        OSError: the directory or the file cannot be used.
+        ValueError: it has another one already.
+    """
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = data_dir / name
+    if not path.exists():
+        _publish(path, secret)
+    if read_secret(path) != secret:
+        raise ValueError(f"{path} is there already, and another one: use a new data directory.")
+
+
 def secret_key(data_dir: Path, setting: SecretStr | None) -> bytes:
     """What signing keys are sealed under: the setting, else the data directory's own; raises as `own_secret` does."""
     return setting.get_secret_value().encode() if setting else own_secret(data_dir, SECRET_KEY).encode("ascii")
