@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from tests.e2e.helpers import Deployment, deployed
 from tests.live import ServerProcess, server_process
 
 StartServer = Callable[..., ServerProcess]
@@ -26,3 +27,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One server process for tests that only ask."""
     with server_process(tmp_path_factory.mktemp("server")) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A whole stack, or the deployment at `SEATRIAL_TARGET`."""
+    with deployed(tmp_path_factory.mktemp("stack")) as found:
+        yield found

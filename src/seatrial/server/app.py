@@ -189,7 +189,9 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
     trials = Trials(ledger, database.evidence, store, rules, serving, look, clock.wall)
     routers = (
         predict_routes(guard, predictor, clock.monotonic),
-        model_routes(guard, registry, artifacts, pool, trials.proofs_if_told),
+        model_routes(
+            guard, registry, artifacts, pool, trials.proofs_if_told, follower.catch_up if follower else _nothing
+        ),
         register_routes(guard, registrar, pool, settings.max_model_bytes, clock.monotonic, access.note_registered),
         proof_routes(guard, trials, clock.monotonic),
         gate_routes(guard, _promotion(ledger, database, store, rules, load), serving, look, access.trail.note),

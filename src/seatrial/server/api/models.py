@@ -11,6 +11,7 @@ from seatrial.contracts.gate import ProofSummary
 from seatrial.server.api.guard import Guard, needs
 from seatrial.server.api.openapi import problems
 from seatrial.server.api.schemas import GoldenView, ModelSummary, ModelView
+from seatrial.server.core.errors import UnknownModel
 from seatrial.server.inference.pool import Pool
 from seatrial.server.registry.ports import Artifacts, Registry
 from seatrial.server.services.models import describe_model, golden_of, list_models
@@ -19,10 +20,25 @@ ModelName = Annotated[str, StringConstraints(max_length=64)]
 
 
 def model_routes(
-    guard: Guard, registry: Registry, artifacts: Artifacts, pool: Pool, proofs: Callable[[str], Sequence[ProofSummary]]
+    guard: Guard,
+    registry: Registry,
+    artifacts: Artifacts,
+    pool: Pool,
+    proofs: Callable[[str], Sequence[ProofSummary]],
+    catch_up: Callable[[], None],
 ) -> APIRouter:
-    """`GET /models`, `/models/{model_id}` and `/models/{model_id}/golden`. `proofs` tells those of a version."""
+    """`GET /models`, `/models/{model_id}` and `/models/{model_id}/golden`.
+
+    `proofs` tells those of a version. `catch_up` lets this worker see what is newer than its copy of the registry: who
+    was given a version by another worker a moment ago is told of it here.
+    """
     router = APIRouter(tags=["models"], dependencies=[Depends(needs("read", guard))])
+
+    def know(model_id: str) -> None:
+        try:
+            registry.get(model_id)
+        except UnknownModel:
+            catch_up()
 
     @router.get(
         "/models",
@@ -48,6 +64,7 @@ def model_routes(
     )
     def model(model_id: str) -> dict[str, Any]:
         """Manifest, figures, stage, serving configuration and proofs of one version."""
+        know(model_id)
         return {**describe_model(registry, pool, model_id), "proofs": proofs(model_id)}
 
     @router.get(
@@ -58,6 +75,7 @@ def model_routes(
     )
     def golden(model_id: str) -> Response:
         """Known inputs, the answers recorded when the model was made, and the truth."""
+        know(model_id)
         content = orjson.dumps(golden_of(registry, artifacts, model_id))  # in this thread: it may be of megabytes
         return Response(content, media_type="application/json")
 

@@ -91,6 +91,11 @@ class Follower:
             if self.mirror.fault != before:
                 self._say("database_lost" if self.mirror.fault else "database_back", self.mirror.fault)
 
+    def catch_up(self) -> None:
+        """Look, for somebody who misses what another worker may have got a moment ago; not where the source is lost."""
+        if not self.mirror.fault:
+            self.look()
+
     def _look_beside(self) -> None:
         """The same for what is followed beside; called by one at a time."""
         before, self._fault_beside = self._fault_beside, ""

@@ -1,0 +1,174 @@
+"""The topology of `deploy/compose.yaml` as processes of this machine, each part of which can be broken on purpose.
+
+Two replicas behind the balancer of `deploy/haproxy`, over PostgreSQL and Redis; in front of those two stands a proxy
+each, which can fail as a network does. Everything ends with the stack, whatever state it is in.
+"""
+
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx2
+from tests.fakes.postgres import Postgres, postgres_server
+from tests.fakes.proxy import FaultProxy
+from tests.fakes.redis import RedisServer, redis_server
+from tests.live import PATIENCE, PYTHON, ServerProcess, environment, until
+
+ROOT = Path(__file__).resolve().parents[1]
+HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin")
+CONFIGURATION = ROOT / "deploy" / "haproxy" / "haproxy.cfg"
+DRAIN_S = 3
+NAMES = ("api-1", "api-2")
+
+
+class Balancer:
+    """HAProxy as it is deployed, in front of two ports."""
+
+    def __init__(self, folder: Path, replicas: tuple[int, int]) -> None:
+        self.port, stats = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._stats = f"http://127.0.0.1:{stats}/;csv"
+        self._log = folder / "haproxy.log"
+        places = {name: f"127.0.0.1:{port}" for name, port in zip(("API_1", "API_2"), replicas, strict=True)}
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [str(HAPROXY), "-db", "-f", str(CONFIGURATION)],
+                env=environment(folder, LISTEN=f"127.0.0.1:{self.port}", STATS=f"127.0.0.1:{stats}", **places),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def up(self) -> set[str]:
+        """The replicas that get requests now."""
+        try:
+            text = httpx2.get(self._stats).text
+        except httpx2.ConnectError:
+            assert self._process.poll() is None, self.log()
+            return set()
+        fields, *rows = (line.split(",") for line in text.removeprefix("# ").splitlines() if line)
+        table = [dict(zip(fields, row, strict=False)) for row in rows]
+        return {row["svname"] for row in table if row["svname"] in NAMES and row["status"].startswith("UP")}
+
+    def log(self) -> str:
+        """What it said."""
+        return self._log.read_text(encoding="utf-8")
+
+    def close(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait(PATIENCE)
+
+
+class Stack:
+    """See the module; made by `running_stack`."""
+
+    def __init__(self, folder: Path, postgres: Postgres, redis: RedisServer, exits: ExitStack) -> None:
+        self.folder = folder
+        self.postgres = postgres
+        self.redis = redis
+        self.database_url = postgres.new_database()
+        place, _, directory = self.database_url.rpartition("?host=")
+        name = place.rpartition("/")[2]
+        self.database = FaultProxy(Path(directory) / ".s.PGSQL.5432")
+        exits.callback(self.database.close)
+        self.cache = FaultProxy(redis.socket)
+        exits.callback(self.cache.close)
+        self._variables = {
+            "SEATRIAL_DATA_DIR": str(folder / "data"),
+            "SEATRIAL_DATABASE_URL": f"postgresql://postgres@127.0.0.1:{self.database.port}/{name}",
+            "SEATRIAL_REDIS_URL": f"redis://127.0.0.1:{self.cache.port}/0",
+            "SEATRIAL_ANONYMOUS_SCOPES": "predict,read",
+            "SEATRIAL_ANONYMOUS_RATE_LIMIT": "",
+            "SEATRIAL_TRUSTED_PROXIES": "127.0.0.1",
+            "SEATRIAL_DRAIN_SECONDS": str(DRAIN_S),
+        }
+        self._ports = (free_port(), free_port())
+        self.replicas: list[ServerProcess] = []
+        self._exits = exits
+
+    @property
+    def token(self) -> str:
+        """The operator's."""
+        return (self.folder / "data" / "admin.token").read_text(encoding="ascii").strip()
+
+    def begin(self) -> None:
+        """Bring the database to our schema, start everything, and wait until it serves."""
+        self.command("db", "upgrade")
+        self.replicas = [self._replica(number, PYTHON) for number in range(len(NAMES))]
+        for replica in self.replicas:
+            replica.wait_until_serving()
+        self.balancer = Balancer(self.folder, self._ports)
+        self._exits.callback(self.balancer.close)
+        self.wait_until_whole()
+
+    def wait_until_whole(self) -> None:
+        """Until the balancer sends to both replicas."""
+        until(lambda: self.balancer.up() == set(NAMES), "both replicas get requests")
+
+    def command(self, *arguments: str, python: tuple[str, ...] = PYTHON) -> str:
+        """What a command of the operator prints; it has to succeed."""
+        known = environment(self.folder, **self._variables)
+        done = subprocess.run(
+            [*python, *arguments], cwd=self.folder, env=known, capture_output=True, text=True, check=False, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def kill(self, number: int) -> None:
+        """End a replica as a crash would."""
+        self.replicas[number].send(signal.SIGKILL)
+        self.replicas[number].wait()
+
+    def start(self, number: int, python: tuple[str, ...] = PYTHON) -> ServerProcess:
+        """Start a replica that has ended, and wait until it serves; the balancer finds it by itself."""
+        self.replicas[number].close()
+        self.replicas[number] = replica = self._replica(number, python)
+        replica.wait_until_serving()
+        return replica
+
+    def restart_each(self, python: tuple[str, ...] = PYTHON) -> None:
+        """One after the other, as an upgrade does: SIGTERM, its end, a new one, until that gets requests."""
+        for number, replica in enumerate(self.replicas):
+            assert replica.stop() == 0
+            self.start(number, python)
+            self.wait_until_whole()
+
+    def _replica(self, number: int, python: tuple[str, ...]) -> ServerProcess:
+        folder = self.folder / NAMES[number]
+        folder.mkdir(exist_ok=True)
+        replica = ServerProcess(
+            folder, "--port", str(self._ports[number]), command=(*python, "serve"), **self._variables
+        )
+        self._exits.callback(replica.close)
+        return replica
+
+    def logs(self) -> str:
+        """What everybody said, for a test that fails."""
+        parts = [("balancer", self.balancer.log() if hasattr(self, "balancer") else "")]
+        parts += [(name, self.folder.joinpath(name, "stderr.jsonl").read_text("utf-8")) for name in NAMES]
+        return "\n".join(f"--- {name}\n{text}" for name, text in parts)
+
+
+@contextmanager
+def running_stack(folder: Path) -> Iterator[Stack]:
+    """A stack that serves; all of it ends afterwards, and its logs are on standard output for a test that fails."""
+    with ExitStack() as exits:
+        postgres, redis = exits.enter_context(postgres_server()), exits.enter_context(redis_server())
+        stack = Stack(folder, postgres, redis, exits)
+        try:
+            stack.begin()
+            yield stack
+        finally:
+            print(stack.logs())  # noqa: T201 - pytest shows it where a test fails
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        number: int = free.getsockname()[1]
+        return number
