@@ -49,8 +49,8 @@ def test_every_setting_of_the_page_exists() -> None:
     assert {name for cell in rows("settings") for name in named(cell)} == SETTINGS
 
 
-TRIAL_VARIABLES = {"SEATRIAL_TARGET", "SEATRIAL_API_KEY", "SEATRIAL_AGAINST_API_KEY"}
-"""What `seatrial trial` takes from the environment."""
+TRIAL_VARIABLES = {"SEATRIAL_TARGET", "SEATRIAL_API_KEY", "SEATRIAL_AGAINST_API_KEY", "SEATRIAL_PATIENCE"}
+"""What `seatrial trial` and the tests take from the environment."""
 
 
 def test_every_setting_that_docs_name_exists() -> None:
