@@ -9,7 +9,7 @@ import os
 import secrets
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,11 @@ Json = Any
 
 @dataclass(frozen=True)
 class Deployment:
-    """Where it is, who its operator is, and its parts, where they are ours."""
+    """Where it is, the keys of its operator and of somebody who predicts and reads, and its parts, if they are ours."""
 
     url: str
     key: str
+    user_key: str
     stack: Stack | None
 
     @contextmanager
@@ -43,6 +44,10 @@ class Deployment:
         headers = {"Authorization": f"Bearer {known}"} if known else {}
         with httpx2.Client(base_url=self.url, headers=headers, timeout=PATIENCE) as http:
             yield http
+
+    def user(self) -> AbstractContextManager[httpx2.Client]:
+        """Somebody who may predict and read."""
+        return self.caller(self.user_key)
 
     def parts(self) -> Stack:
         """What a test may break; skips it where nothing may be broken."""
@@ -62,12 +67,26 @@ class Deployment:
 def deployed(folder: Path) -> Iterator[Deployment]:
     """The deployment that the environment names, or a stack of our own."""
     if TARGET:
-        yield Deployment(TARGET.rstrip("/"), KEY, None)
+        with with_user(TARGET.rstrip("/"), KEY, None) as found:
+            yield found
         return
     if HAPROXY is None:
         pytest.skip("needs HAProxy: apt-get install haproxy")
-    with running_stack(folder) as stack:
-        yield Deployment(stack.balancer.url, stack.token, stack)
+    with running_stack(folder) as stack, with_user(stack.balancer.url, stack.token, stack) as found:
+        yield found
+
+
+@contextmanager
+def with_user(url: str, key: str, stack: Stack | None) -> Iterator[Deployment]:
+    """A deployment in which somebody got a key of their own, until the tests are over."""
+    wish = {"name": new_name(), "scopes": ["predict", "read"], "rate_limit": "1000000/second"}
+    operator = Deployment(url, key, key, stack)
+    with operator.caller() as http:
+        made = expect(http.post("/auth/keys", json=wish), 201)
+        try:
+            yield Deployment(url, key, made["key"], stack)
+        finally:
+            expect(http.delete(f"/auth/keys/{made['key_id']}"), 204)
 
 
 def expect(answer: httpx2.Response, status: int) -> Json:

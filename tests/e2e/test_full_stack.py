@@ -42,7 +42,7 @@ def replicas(deployment: Deployment) -> list[str]:
 
 def test_the_system_says_how_it_is(deployment: Deployment) -> None:
     """Healthy as a whole, with the state of the database and of the cache; alive, and ready."""
-    with deployment.caller("") as http:
+    with deployment.user() as http:
         health = expect(http.get("/health"), 200)
         live = expect(http.get("/health/live"), 200)
         ready = expect(http.get("/health/ready"), 200)
@@ -177,7 +177,7 @@ def test_promotions_at_once_end_with_one_in_production(deployment: Deployment) -
 )
 def test_answers_are_what_the_schema_says(deployment: Deployment, method: str, path: str, body: object) -> None:
     """Each member of an answer, of a failure too, has the type that /openapi.json tells."""
-    with deployment.caller("") as http:
+    with deployment.user() as http:
         schema = expect(http.get("/openapi.json"), 200)
         answer = http.request(method, path, json=body)
     pattern = re.sub(r"[a-z]+:1$", "{model_id}", path)
@@ -204,7 +204,7 @@ def test_answers_are_what_the_schema_says(deployment: Deployment, method: str, p
 )
 def test_what_cannot_be_read_is_told(deployment: Deployment, content: bytes, status: int, slug: str) -> None:
     """Through the balancer as directly: a problem, and the next request is answered."""
-    with deployment.caller("") as http:
+    with deployment.user() as http:
         expect_problem(
             http.post("/predict", content=content, headers={"Content-Type": "application/json"}), status, slug
         )

@@ -1,9 +1,11 @@
 """What must not bring it down: bad requests of every kind, too many, too slow, too large; and parts that are gone."""
 
+import json
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import httpx2
@@ -28,7 +30,7 @@ SCRIPT = "<script>alert(document.domain)</script>"
 def still_right(deployment: Deployment) -> Iterator[None]:
     """After each of these tests both models answer, rightly, and all is well."""
     yield
-    with deployment.caller("") as http:
+    with deployment.user() as http:
         until(lambda: http.get("/health").json()["status"] == "healthy", "all is well again", PATIENCE)
         ask(http, known("digits")[0])
         ask(http, known("geoclimate")[0])
@@ -50,7 +52,7 @@ def test_an_invalid_request_is_told_by_its_places(
     deployment: Deployment, body: dict[str, object], pointers: list[str]
 ) -> None:
     """422 with a pointer for each fault."""
-    with deployment.caller("") as http:
+    with deployment.user() as http:
         answer = expect_problem(http.post("/predict", json={"model_name": "geoclimate", **body}), 422, "invalid-input")
 
     assert [fault["pointer"] for fault in answer["errors"]] == pointers
@@ -79,7 +81,7 @@ def test_a_key_over_its_rate_is_told_when_to_come_again(deployment: Deployment) 
 
 def test_a_deadline_is_met(deployment: Deployment) -> None:
     """What cannot be done in the time that the caller has is 504, which names the phase, soon; nonsense is 400."""
-    with deployment.caller("") as http:
+    with deployment.user() as http:
         late = http.post("/predict", content=known("digits")[0].body, headers={"X-Request-Timeout": "0.000001"})
         document = expect_problem(late, 504, "deadline-exceeded")
         for wish in ("0", "-1", "soon", "nan", "inf"):
@@ -92,7 +94,7 @@ def test_a_deadline_is_met(deployment: Deployment) -> None:
 def test_after_a_hundred_errors_it_is_as_before(deployment: Deployment) -> None:
     """A right answer between any two failures, on one connection."""
     question = known("digits")[5]
-    with deployment.caller("") as http:
+    with deployment.user() as http:
         for number in range(100):
             expect_problem(http.post("/predict", json={"data": {"no": number}}), 422, "invalid-input")
             ask(http, question)
@@ -102,7 +104,7 @@ def test_errors_at_once_harm_nobody_else(deployment: Deployment) -> None:
     """Sixteen people, half of whom send nonsense: each of the others is answered rightly."""
 
     def person(number: int) -> int:
-        with deployment.caller("") as http:
+        with deployment.user() as http:
             for turn in range(50):
                 if number % 2:
                     expect_problem(http.post("/predict", content=b"\x00nonsense"), 400, "invalid-json")
@@ -117,11 +119,19 @@ def test_errors_at_once_harm_nobody_else(deployment: Deployment) -> None:
 def test_a_payload_that_is_too_large_is_refused(deployment: Deployment) -> None:
     """413, before all of it has come; a large one within the limit is answered."""
     rows = [BLANK] * 4000
-    with deployment.caller("") as http:
+    with deployment.user() as http:
         done = expect(http.post("/predict/batch", json={"model_name": "digits", "data": rows}), 200)
-        expect_problem(http.post("/predict", content=b" " * (16 * 2**20 + 1)), 413, "body-too-large")
-
     assert len(done["predictions"]) == 4000
+
+    place = urlsplit(deployment.url)
+    with closing(HTTPConnection(place.hostname or "", place.port, timeout=PATIENCE)) as connection:
+        connection.putrequest("POST", "/predict")
+        for name, value in {"Content-Length": 16 * 2**20 + 1, "Authorization": f"Bearer {deployment.user_key}"}.items():
+            connection.putheader(name, str(value))
+        connection.endheaders(b"{")
+        answer = connection.getresponse()
+        document = json.loads(answer.read())
+    assert (answer.status, document["type"]) == (413, "urn:seatrial:problem:body-too-large")
 
 
 @pytest.mark.parametrize(
@@ -129,14 +139,14 @@ def test_a_payload_that_is_too_large_is_refused(deployment: Deployment) -> None:
 )
 def test_json_that_is_none_is_told(deployment: Deployment, content: bytes) -> None:
     """400, and where it breaks off."""
-    with deployment.caller("") as http:
+    with deployment.user() as http:
         expect_problem(http.post("/predict", content=content), 400, "invalid-json")
 
 
 def test_a_missing_content_type_is_json(deployment: Deployment) -> None:
     """For predictions only; another type is 415 and says which is read."""
     question = known("geoclimate")[2]
-    with deployment.caller("") as http:
+    with deployment.user() as http:
         bare = http.build_request("POST", "/predict", content=question.body)
         bare.headers.pop("content-type", None)
         answer = http.send(bare)
@@ -167,7 +177,7 @@ def test_sql_in_a_request_is_a_text(deployment: Deployment, text: str) -> None:
 
 def test_a_script_is_told_as_json_that_no_browser_runs(deployment: Deployment) -> None:
     """What a request said stands in its problem as JSON, under a policy that runs nothing."""
-    with deployment.caller("") as http:
+    with deployment.user() as http:
         answers = [
             http.post("/predict", json={"model_name": SCRIPT, "data": DENVER}),
             http.post("/predict", json={"model_name": "geoclimate", "data": {**DENVER, "scenario": SCRIPT}}),
@@ -216,7 +226,7 @@ def test_without_the_database_predictions_go_on(deployment: Deployment) -> None:
 @pytest.mark.proves("R17")
 def test_without_the_cache_answers_are_the_same(deployment: Deployment) -> None:
     """Ready, degraded, and right."""
-    with without(deployment, "cache"), deployment.caller("") as http:
+    with without(deployment, "cache"), deployment.user() as http:
         until(lambda: all_say(http, "cache", "unavailable"), "both replicas know", PATIENCE)
         for question in known("digits")[:50]:
             ask(http, question)
@@ -228,7 +238,7 @@ def test_callers_who_send_nothing_keep_nobody_out(deployment: Deployment) -> Non
     """A hundred connections that say half a request, and wait: others are answered meanwhile."""
     place = urlsplit(deployment.url)
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n"
-    with ExitStack() as exits, deployment.caller("") as http:
+    with ExitStack() as exits, deployment.user() as http:
         for _ in range(100):
             idle = exits.enter_context(socket.create_connection((place.hostname, place.port or 80), PATIENCE))
             idle.sendall(head)

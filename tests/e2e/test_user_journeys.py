@@ -46,6 +46,7 @@ def right(weights: tuple[float, ...], row: list[float]) -> float:
     return answers(linear(weights), [row])[0][0]
 
 
+@pytest.mark.load
 def test_a_data_scientist_brings_a_model_and_proves_it(deployment: Deployment, tmp_path: Path) -> None:
     """Registered with what the graph cannot tell, and described; refused by the gate, proven, and let into staging."""
     name = new_name()
@@ -94,7 +95,7 @@ def test_an_ml_engineer_gets_a_model_through_the_gate(deployment: Deployment) ->
 
 def test_an_api_consumer_finds_out_how_to_ask(deployment: Deployment) -> None:
     """From the schema and the list of models to an answer; a mistake is told by its place, and mended."""
-    with deployment.caller("") as http:
+    with deployment.user() as http:
         schema = expect(http.get("/openapi.json"), 200)
         served = expect(http.get("/models", params={"stage": "production"}), 200)
         mistaken = {"model_name": "geoclimate", "data": {**DENVER, "latitude": 95, "year": "soon"}}
@@ -120,7 +121,7 @@ def test_a_batch_is_answered_row_by_row_or_not_at_all(deployment: Deployment) ->
     model = bundled("digits")
     cases = [model.golden.cases[number % len(model.golden.cases)] for number in range(500)]
     rows = [case.input["image"] for case in cases]
-    with deployment.caller("") as http:
+    with deployment.user() as http:
         done = expect(http.post("/predict/batch", json={"model_name": "digits", "data": rows}), 200)
         alone = [ask(http, question)["prediction"] for question in known("digits")]
         bad = [*rows[:7], [*rows[7][:-1], 2.0], *rows[8:]]
@@ -169,7 +170,7 @@ def test_a_version_replaces_another_and_gives_way_again(deployment: Deployment) 
 def test_mistakes_do_not_cost_the_next_request(deployment: Deployment) -> None:
     """On one connection: each wrong request is told what is wrong with it, and a right one after it is answered."""
     question = known("digits")[3]
-    with deployment.caller("") as http:
+    with deployment.user() as http:
         for body, status, slug in (
             ({"data": BLANK, "model_name": "nobody"}, 404, "unknown-model"),
             ({"data": BLANK, "model_id": "digits:99"}, 404, "unknown-model"),
@@ -189,7 +190,7 @@ def test_many_at_once_get_each_their_own_answer(deployment: Deployment) -> None:
     images, places = known("digits"), known("geoclimate")
 
     def person(number: int) -> int:
-        with deployment.caller("") as http:
+        with deployment.user() as http:
             asked = [(images, places)[(number + turn) % 2] for turn in range(100)]
             for turn, questions in enumerate(asked):
                 ask(http, questions[(number * 7 + turn) % len(questions)])
@@ -201,6 +202,7 @@ def test_many_at_once_get_each_their_own_answer(deployment: Deployment) -> None:
     assert done == 2000
 
 
+@pytest.mark.load
 def test_a_newcomer_has_a_graded_report_in_a_minute(deployment: Deployment, tmp_path: Path) -> None:
     """`seatrial serve`, a first prediction, a smoke load, and a report that says pass; here, or at the target."""
     arguments = ("trial", "load", "smoke", "--out", "first", "--json")
@@ -208,7 +210,7 @@ def test_a_newcomer_has_a_graded_report_in_a_minute(deployment: Deployment, tmp_
         done = deployment.seatrial(tmp_path, *arguments)
     else:
         with server_process(tmp_path) as server:
-            local = Deployment(server.url, "", None)
+            local = Deployment(server.url, "", "", None)
             with local.caller() as http:
                 ask(http, known("geoclimate")[0])
             done = local.seatrial(tmp_path, *arguments)

@@ -23,6 +23,7 @@ CONNECT_S = 3
 STAMP_S = 5
 """How long it is waited for whether SQLite has changed."""
 POSTGRES = {
+    "client_encoding": "utf8",  # whatever that of the database is
     "connect_timeout": CONNECT_S,
     "tcp_user_timeout": 5000,
     "keepalives_idle": 5,
