@@ -10,7 +10,8 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.redis import RedisServer, redis_server
 
 from seatrial.server.inference.answers import SharedAnswers
-from seatrial.server.storage.answers import KNOWN_S, PREFIX, REST_S, TIMEOUT_S, RedisAnswers
+from seatrial.server.storage.answers import KNOWN_S, PREFIX, REST_S, RedisAnswers
+from seatrial.server.storage.redis import TIMEOUT_S
 
 SECRET = b"s" * 32
 KEPT_S = 60.0

@@ -22,7 +22,7 @@ from seatrial.server.core.errors import Busy
 from seatrial.server.limits.ports import Ask, Granted, LimitsLost, SharedLimits
 from seatrial.server.limits.rate import Rate
 from seatrial.server.services.limiting import AGAIN_SECONDS, Limiter, Policy
-from seatrial.server.storage.redis import LEASE_S, PREFIX, RedisLimits
+from seatrial.server.storage.redis import LEASE_S, PREFIX, TIMEOUT_S, RedisLimits
 
 HOUR = 3600
 PATIENT = 10.0
@@ -289,7 +289,7 @@ def test_a_redis_that_stands_still(server: RedisServer) -> None:
     async def connected(limits: RedisLimits) -> None:
         limits._timeout = PATIENT  # noqa: SLF001 - the first answer is no matter of moments
         await limits.take(ask)
-        limits._timeout = 0.2  # noqa: SLF001 - what a worker has
+        limits._timeout = TIMEOUT_S  # noqa: SLF001 - what a worker has
         await use(limits)
 
     with_redis(server.url, connected)

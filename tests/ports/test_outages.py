@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 
 import psycopg
 import pytest
 from sqlalchemy import text
 from tests.fakes.models import a_manifest, a_version
 from tests.fakes.postgres import Postgres
+from tests.fakes.proxy import FaultProxy
 from tests.live import until
 
 from seatrial.server.core.chain import faults
@@ -21,6 +23,7 @@ from seatrial.server.registry.mirror import LOST, WELL, Mirror
 from seatrial.server.registry.model import Stage
 from seatrial.server.storage import schema
 from seatrial.server.storage.database import open_database, writing
+from seatrial.server.storage.postgres import take_your_time
 from seatrial.server.storage.registry import SqlRegistry
 
 NOTE = Note("local:someone", "because")
@@ -136,4 +139,54 @@ def test_a_server_whose_disk_is_full_says_so(postgres: Postgres, code: str, kind
 
     assert type(caught.value) is kind
     SqlRegistry(engine).add(a_version(a_manifest()), NOTE)
+    engine.dispose()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for PostgreSQL waits half a second."""
+    monkeypatch.setattr("seatrial.server.storage.postgres.SILENCE_S", 0.5)
+
+
+@pytest.mark.proves("R28")
+@pytest.mark.usefixtures("impatient")
+def test_a_server_that_says_nothing_any_more_is_not_waited_for(postgres: Postgres) -> None:
+    """Its connections are open and its system takes what is sent: who asks hears soon, and is well once it answers."""
+    place, _, folder = postgres.new_database().rpartition("?host=")
+    proxy = FaultProxy(Path(folder) / ".s.PGSQL.5432")
+    engine = open_database(f"postgresql://postgres@127.0.0.1:{proxy.port}/{place.rpartition('/')[2]}")
+    schema.upgrade(engine)
+    registry = SqlRegistry(engine)
+    registry.add(a_version(a_manifest()), NOTE)
+    with proxy.still():
+        begin = monotonic()
+        with pytest.raises(StorageUnavailable, match="The database cannot be used now"):
+            registry.versions()
+        assert monotonic() - begin < HEALED_S
+    until(lambda: attempt(registry.versions), "it is used again", HEALED_S)
+
+    assert [version.model_id for version in registry.versions()] == ["echo:1"]
+    registry.close()
+    proxy.close()
+
+
+def attempt(work: Callable[[], object]) -> bool:
+    """Whether it could be done."""
+    try:
+        work()
+    except StorageUnavailable:
+        return False
+    return True
+
+
+@pytest.mark.usefixtures("impatient")
+def test_who_takes_their_time_is_waited_for(postgres: Postgres) -> None:
+    """A migration or a backup may take long; the next one who gets the connection may not."""
+    engine = open_database(postgres.new_database())
+    slow = text("SELECT pg_sleep(1)")
+    with writing(engine) as connection:
+        take_your_time(connection)
+        connection.execute(slow)
+    with pytest.raises(StorageUnavailable, match=r"no answer within 0\.5 s"), writing(engine) as connection:
+        connection.execute(slow)
     engine.dispose()

@@ -9,10 +9,8 @@ from typing import Any
 from seatrial.server.core.clock import Monotonic, monotonic
 from seatrial.server.core.tasks import Tasks
 from seatrial.server.registry.mirror import LOST, WELL
-from seatrial.server.storage.redis import connect, within
+from seatrial.server.storage.redis import TIMEOUT_S, connect, within
 
-TIMEOUT_S = 0.04
-"""How long an answer is waited for; after that the model is asked."""
 REST_S = 1.0
 """How long Redis is left alone once it did not answer; then one question finds out whether it does again."""
 KNOWN_S = 5.0

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import orjson
-from sqlalchemy import Connection, Engine, MetaData, Table, delete, insert, select, text
+from sqlalchemy import Connection, Engine, MetaData, Table, delete, insert, select
 from sqlalchemy.exc import DataError, IntegrityError
 
 import seatrial
@@ -26,6 +26,7 @@ from seatrial.server.storage.artifacts import ContentStore, require
 from seatrial.server.storage.database import FILE, open_read_only, reading, sqlite_url, writing
 from seatrial.server.storage.disk import to_disk
 from seatrial.server.storage.opening import deployed, named_files, require_ours
+from seatrial.server.storage.postgres import take_your_time
 from seatrial.server.storage.registry import SqlRegistry
 from seatrial.server.storage.secrets import ADMIN_TOKEN, SECRET_KEY, keep_secret, read_secret
 
@@ -123,8 +124,7 @@ def _contents(archive: Archive, source: Path) -> Contents:
 def _write_rows(engine: Engine, archive: ArchiveWriter) -> int:
     """Every table, as of one moment; how many rows."""
     with reading(engine, as_of_one_moment=True) as connection:
-        if engine.dialect.name != "sqlite":
-            connection.execute(text("SET LOCAL statement_timeout = 0"))
+        take_your_time(connection)
         return sum(
             archive.add_lines(f"{TABLES}/{table.name}.jsonl", _lines(connection, table))
             for table in _tables(connection).values()
@@ -168,8 +168,7 @@ def _put_files(archive: Archive, store: ContentStore) -> None:
 def _put_rows(archive: Archive, engine: Engine) -> None:
     """All of them, in one transaction, into tables that are empty."""
     with writing(engine) as connection:
-        if engine.dialect.name != "sqlite":
-            connection.execute(text("SET LOCAL statement_timeout = 0"))
+        take_your_time(connection)
         _require_no_rows(connection)
         known = _tables(connection)
         for member in archive.names(TABLES):

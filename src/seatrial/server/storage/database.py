@@ -15,23 +15,13 @@ from sqlalchemy.pool import NullPool
 
 from seatrial.server.core.errors import StorageUnavailable
 from seatrial.server.storage.faults import meaning
+from seatrial.server.storage.postgres import CONNECT_S, PARAMETERS, lose_patience
 
 EXPECTED = "SEATRIAL_DATABASE_URL: expected sqlite:///path or postgresql://user@host/name."
 BUSY_S = 30
 """How long a writer of SQLite waits for its turn."""
-CONNECT_S = 3
 STAMP_S = 5
 """How long it is waited for whether SQLite has changed."""
-POSTGRES = {
-    "client_encoding": "utf8",  # whatever that of the database is
-    "connect_timeout": CONNECT_S,
-    "tcp_user_timeout": 5000,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "options": "-c statement_timeout=5s -c lock_timeout=5s -c idle_in_transaction_session_timeout=10s",
-}
-"""A server that has gone without a word is noticed in seconds: nothing here takes longer."""
 FILE = "seatrial.db"
 DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 
@@ -51,7 +41,9 @@ def open_database(url: str) -> Engine:
         parsed = make_url(url)
         parsed = parsed.set(drivername=DRIVERS[parsed.drivername.partition("+")[0]])
         if not parsed.drivername.startswith("sqlite"):
-            return create_engine(parsed, pool_pre_ping=True, pool_timeout=CONNECT_S, connect_args=POSTGRES)
+            found = create_engine(parsed, pool_pre_ping=True, pool_timeout=CONNECT_S, connect_args=PARAMETERS)
+            lose_patience(found)
+            return found
     except (ArgumentError, KeyError, NoSuchModuleError, TypeError, ValueError) as error:
         raise StorageUnavailable(EXPECTED) from error
     if parsed.database in {None, "", ":memory:"}:  # which each thread would have its own of
@@ -66,8 +58,10 @@ def open_read_only(url: str) -> Engine:
     """An engine with which nothing can be changed, nor a file made; raises as `open_database` does."""
     parsed = open_database(url).url
     if not parsed.drivername.startswith("sqlite"):
-        options = f"{POSTGRES['options']} -c default_transaction_read_only=on"
-        return create_engine(parsed, poolclass=NullPool, connect_args={**POSTGRES, "options": options})
+        options = f"{PARAMETERS['options']} -c default_transaction_read_only=on"
+        found = create_engine(parsed, poolclass=NullPool, connect_args={**PARAMETERS, "options": options})
+        lose_patience(found)
+        return found
     connect = partial(_connect_read_only, parsed.database or "", BUSY_S)
     engine = create_engine(parsed, poolclass=NullPool, creator=connect)
     event.listen(engine, "begin", _begin_sqlite)

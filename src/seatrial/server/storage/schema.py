@@ -13,6 +13,7 @@ from seatrial.server.core.clock import timestamp
 from seatrial.server.storage.database import reading, writing
 from seatrial.server.storage.disk import to_disk
 from seatrial.server.storage.faults import meaning
+from seatrial.server.storage.postgres import take_your_time
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 NONE = "none"
@@ -64,8 +65,7 @@ def _changing(engine: Engine) -> Iterator[Connection]:
             if inspect(connection).has_table("alembic_version"):
                 _keep_copy(Path(engine.url.database or ""))
         else:
-            connection.execute(text("SET LOCAL statement_timeout = 0"))
-            connection.execute(text("SET LOCAL lock_timeout = 0"))
+            take_your_time(connection)
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
         yield connection
 
