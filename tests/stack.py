@@ -31,13 +31,14 @@ class Balancer:
     def __init__(self, folder: Path, replicas: tuple[int, int]) -> None:
         self.port, stats = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._stats = f"http://127.0.0.1:{stats}/;csv"
+        self.stats = f"127.0.0.1:{stats}"
+        """Where it says how it is: a page at `/`, metrics at `/metrics`."""
         self._log = folder / "haproxy.log"
         places = {name: f"127.0.0.1:{port}" for name, port in zip(("API_1", "API_2"), replicas, strict=True)}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [str(HAPROXY), "-db", "-f", str(CONFIGURATION)],
-                env=environment(folder, LISTEN=f"127.0.0.1:{self.port}", STATS=f"127.0.0.1:{stats}", **places),
+                env=environment(folder, LISTEN=f"127.0.0.1:{self.port}", STATS=self.stats, **places),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -46,7 +47,7 @@ class Balancer:
     def up(self) -> set[str]:
         """The replicas that get requests now."""
         try:
-            text = httpx2.get(self._stats).text
+            text = httpx2.get(f"http://{self.stats}/;csv").text
         except httpx2.ConnectError:
             assert self._process.poll() is None, self.log()
             return set()

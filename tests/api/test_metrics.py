@@ -1,18 +1,28 @@
 """GET /metrics: Prometheus text, OpenMetrics, and the same numbers as one JSON object."""
 
 import re
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from starlette.testclient import TestClient
 from tests.inprocess import caller, serving
 from tests.inputs import BLANK, DENVER
+from tests.live import until
+
+from seatrial.grading.histogram import Histogram
+from seatrial.server.app import prepare
+from seatrial.server.registry.evidence import Submitted, Tally, Trial
+from seatrial.server.settings import Settings
+from seatrial.server.storage.opening import reach_registry
 
 PROMETHEUS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1"
 Numbers = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -192,6 +202,46 @@ def test_two_servers_count_apart(tmp_path: Path) -> None:
 
     assert document["requests_total"] == 1
     assert document["models"]["digits:1"]["predictions"] == 1
+
+
+def proven(client: TestClient) -> Numbers:
+    """What the models in production were proven with."""
+    found = numbers(client.get("/metrics")).items()
+    return {key: round(value, 4) for key, value in found if key[0] == "seatrial_proven_seconds"}
+
+
+def key_of(model_id: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The series of a model."""
+    return "seatrial_proven_seconds", (("model", model_id), ("quantile", "0.95"))
+
+
+def test_what_a_model_was_proven_with(tmp_path: Path) -> None:
+    """It is read at the start, and again when another proof comes; the bundled models come without one."""
+    settings, now = Settings(data_dir=tmp_path), time.time()
+    prepare(settings)
+    with closing(reach_registry(settings.database_url, tmp_path)) as registry:
+
+        def begin(number: int) -> Trial:
+            trial = Trial(f"{number:032x}", "digits", 1, now, now + 600, "local:test")
+            registry.evidence.open_trial(trial)
+            return trial
+
+        def submit(trial: Trial, milliseconds: float) -> None:
+            histogram = Histogram(np.array([milliseconds] * 100)).encoded()
+            tally = Tally("", "POST /predict", "digits:1", 100, 0, histogram, now, now + 1)
+            digest = f"sha256:{trial.trial_id * 2}"
+            registry.evidence.submit(
+                Submitted(digest, "digits", 1, "load.high", trial.trial_id, time.time(), trial.who, (tally,))
+            )
+
+        submit(begin(1), 4.0)
+        with serving(tmp_path) as server:
+            assert proven(server) == {key_of("digits:1"): 0.004}
+            again = begin(2)
+            server.post("/predict", json={"data": {"image": BLANK}}, headers={"X-Seatrial-Trial": again.trial_id})
+            until(lambda: bool(registry.evidence.tallies(again.trial_id)), "the server counts in the trial")
+            submit(again, 6.0)
+            until(lambda: proven(server) == {key_of("digits:1"): 0.006}, "the newer proof is told")
 
 
 def test_the_answer_varies(asked: TestClient) -> None:

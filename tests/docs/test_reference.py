@@ -14,6 +14,7 @@ from seatrial.cli.main import app
 from seatrial.contracts.slo import UNITS, Objective
 from seatrial.grading.plans import NAMES, WAITS, Plan, read_plan
 from seatrial.server.api import problems
+from seatrial.server.inference.pool import Snapshot
 from seatrial.server.settings import Settings
 from seatrial.server.telemetry.metrics import Metrics
 from seatrial.trials.core.target import RequestSpec
@@ -242,6 +243,7 @@ def test_every_label_of_a_metric_is_told(client: TestClient) -> None:
     other = Metrics("0", lambda: 0.0, lambda *_: None)  # of what does not happen to a server that is well
     other.limits_lost("refused")
     other.departed("/predict")
+    other.serving(Snapshot(), {"digits:2": 0.004})
     text = client.get("/metrics").text + other.exposition("*/*")[0].decode()
     for line in page("metrics").splitlines():
         if not line.startswith("| `seatrial_"):

@@ -52,6 +52,7 @@ from seatrial.server.services.keys import prepare_signing
 from seatrial.server.services.models import load_model, load_models, replay
 from seatrial.server.services.predict import Predictor
 from seatrial.server.services.promotion import Promotion
+from seatrial.server.services.proven import Proven
 from seatrial.server.services.register import Registrar
 from seatrial.server.services.trials import Trials
 from seatrial.server.settings import Settings
@@ -136,7 +137,7 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
     ledger = ledger or database
     registry: Registry = follower.mirror if follower else ledger
     look = follower.look if follower else _nothing
-    pool = Pool()
+    pool, proven = Pool(), Proven(database.evidence)
     engine, tracer = _engine(settings, metrics, log), _tracing(settings)
     predictor = Predictor(pool, engine, registry)
     registrar = Registrar(ledger, store, inspector or ProcessInspector(), settings.max_versions, look)
@@ -149,8 +150,8 @@ def create_app(  # noqa: PLR0913 - one for each part that a test may put another
         """Load what the registry says beside what is served, then serve that; who is being answered notices nothing."""
         pool.swap(load_models(view, artifacts, load, settings.default_models, tell, pool.snapshot))
         candidates.follow(view)
-        metrics.serving(pool.snapshot)
-        return not pool.snapshot.failures
+        metrics.serving(pool.snapshot, proven.seconds([model.model_id for model in pool.snapshot.production.values()]))
+        return proven.complete and not pool.snapshot.failures
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

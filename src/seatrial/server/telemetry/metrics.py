@@ -10,6 +10,7 @@ import sys
 from collections import Counter as CountOf
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -89,6 +90,7 @@ class Metrics:
         self._rested: set[str] = set()
         self._started = clock()
         self._models: dict[str, tuple[str, str]] = {}
+        self._proven: dict[str, float] = {}
         disable_created_metrics()  # type: ignore[no-untyped-call]
         own = CollectorRegistry()
         self._requests = Counter(
@@ -221,13 +223,14 @@ class Metrics:
         """See `Observer.limits_lost`."""
         self._lost.labels(action).inc()
 
-    def serving(self, snapshot: Snapshot) -> None:
-        """Show the models of this snapshot, with digest and stage, as `seatrial_model_info`."""
+    def serving(self, snapshot: Snapshot, proven: Mapping[str, float] = MappingProxyType({})) -> None:
+        """Show these models, with digest and stage, and the p95 in seconds that each was proven with."""
         production = {model.model_id: model for model in snapshot.production.values()}
         self._models = {
             model_id: (model.manifest.digest, "production" if model_id in production else "staging")
             for model_id, model in {**snapshot.by_id, **production}.items()
         }
+        self._proven = dict(proven)
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """The text for Prometheus and its content type: OpenMetrics where asked for, else the plain format."""
@@ -311,6 +314,14 @@ class _Facts(Collector):
         for model_id, (digest, stage) in sorted(metrics._models.items()):  # noqa: SLF001 - its other half
             models.add_metric([model_id, digest, stage], 1.0)
         yield models
+        proven = GaugeMetricFamily(
+            "seatrial_proven_seconds",
+            "Time of a prediction in the newest proof of a load.",
+            labels=["model", "quantile"],
+        )
+        for model_id, seconds in sorted(metrics._proven.items()):  # noqa: SLF001 - its other half
+            proven.add_metric([model_id, "0.95"], seconds)
+        yield proven
         if sys.platform != "linux":
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             yield GaugeMetricFamily("process_resident_memory_bytes", "Peak resident memory in bytes.", peak)

@@ -210,6 +210,29 @@ def test_the_models_being_served_are_shown() -> None:
     assert not [name for name, _ in scraped(metrics) if name == "seatrial_model_info"]
 
 
+def test_what_a_model_was_proven_with_is_shown_beside_it() -> None:
+    """In seconds, by its quantile; of a model that was not proven there is nothing, and the last call counts."""
+    metrics = some_metrics()
+    metrics.serving(SNAPSHOT, {"a:1": 0.0042})
+
+    assert value(metrics, "seatrial_proven_seconds", model="a:1", quantile="0.95") == 0.0042
+    assert len([name for name, _ in scraped(metrics) if name == "seatrial_proven_seconds"]) == 1
+    metrics.serving(SNAPSHOT)
+    assert not [name for name, _ in scraped(metrics) if name == "seatrial_proven_seconds"]
+
+
+def test_any_worker_tells_what_was_proven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not summed over workers: each knows it by itself."""
+    monkeypatch.setenv(MULTIPROCESS, str(tmp_path))
+    one, other = some_metrics(), some_metrics()
+    for metrics in (one, other):
+        metrics.serving(SNAPSHOT, {"a:1": 0.0042})
+
+    assert [value(each, "seatrial_proven_seconds", model="a:1", quantile="0.95") for each in (one, other)] == [
+        0.0042
+    ] * 2
+
+
 def test_facts_about_the_process() -> None:
     """Version, uptime on the given clock, and resident memory are in every scrape."""
     clock = ManualClock()
