@@ -22,7 +22,7 @@ from typing import Any
 import httpx2
 import psutil
 from benchmarks import harness
-from benchmarks.faults import FAULTS, Writer, kill, rolling_restart
+from benchmarks.faults import FAULTS, ROOT_ONLY, Writer, kill, rolling_restart
 from benchmarks.soak import slope_per_hour
 from tests.live import PYTHON, environment, until
 from tests.stack import Stack, running_stack
@@ -40,7 +40,7 @@ WRITE_S = 5.0
 LOOK_S = 2.0
 CASES = 20
 """Known inputs of each model that are asked for."""
-PARTS = [fault for fault, _ in FAULTS.values() if fault not in {rolling_restart, kill}]
+PARTS = [fault for fault, _ in FAULTS.values() if fault not in {rolling_restart, kill, *ROOT_ONLY}]
 """Faults of what is behind the replicas."""
 
 

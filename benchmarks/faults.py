@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,8 @@ import httpx2
 import numpy as np
 from benchmarks import harness
 from tests.fakes.onnx_models import linear
+from tests.fakes.small_disk import fill
+from tests.fakes.wire import possible
 from tests.live import PYTHON, environment, until
 from tests.stack import Stack, running_stack
 
@@ -198,6 +200,30 @@ def cache_cut(stack: Stack, seconds: float) -> Broken:
     return Broken(began, time.time())
 
 
+def wire_cut(stack: Stack, seconds: float) -> Broken:
+    """The wire to PostgreSQL and Redis is cut: nothing passes, and nobody is told."""
+    writer, began = Writer(stack), time.time()
+    if stack.wire is None:
+        raise RuntimeError("network namespaces take Linux and root")
+    with stack.wire.cut(), for_seconds(seconds):
+        waited = writer.refused()
+    ended = time.time()
+    return Broken(began, ended, writer.recovers(), f"writes: 503 with Retry-After, after {waited:.1f} s")
+
+
+def disk_full(stack: Stack, seconds: float) -> Broken:
+    """The disk of the models' files is full."""
+    writer, began = Writer(stack), time.time()
+    ballast = fill(stack.data)
+    try:
+        with for_seconds(seconds):
+            require(writer.write().status_code == 507, "507, for want of room")
+    finally:
+        ballast.unlink()
+    ended = time.time()
+    return Broken(began, ended, writer.recovers(), "writes: 507")
+
+
 FAULTS: dict[str, tuple[Fault, float]] = {
     "rolling restart of both replicas": (rolling_restart, 20.0),
     "a replica killed (SIGKILL)": (kill, 5.0),
@@ -209,8 +235,12 @@ FAULTS: dict[str, tuple[Fault, float]] = {
     "Redis killed (SIGKILL)": (cache_killed, 10.0),
     "Redis 100 ms slower": (cache_slow, 10.0),
     "connections to Redis reset": (cache_cut, 10.0),
+    "the wire to PostgreSQL and Redis cut": (wire_cut, 15.0),
+    "the disk full": (disk_full, 10.0),
 }
 """Each with how long it lasts."""
+ROOT_ONLY = frozenset({wire_cut, disk_full})
+"""Those that take Linux and root: the stack has to be made for them."""
 MORE_S = 10.0
 """How long it is asked after the longest that a fault and its end may take."""
 
@@ -276,6 +306,12 @@ def outcome(name: str, broken: Broken, samples: Sequence[Sample]) -> Outcome:
     )
 
 
+def made(folder: Path) -> Path:
+    """A folder, made."""
+    folder.mkdir()
+    return folder
+
+
 def main() -> int:
     """All of them; 1 where an answer was wrong, or a prediction failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -283,8 +319,12 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="how long each lasts")
     options = parser.parse_args()
     found = []
-    with tempfile.TemporaryDirectory() as temporary, running_stack(Path(temporary)) as stack:
-        for number, name in enumerate(options.faults or FAULTS):
+    wanted = options.faults or [name for name, (fault, _) in FAULTS.items() if possible() or fault not in ROOT_ONLY]
+    with tempfile.TemporaryDirectory() as temporary, ExitStack() as exits:
+        plain = exits.enter_context(running_stack(made(Path(temporary) / "plain"), disk=possible()))
+        far = exits.enter_context(running_stack(made(Path(temporary) / "far"), wire=True)) if possible() else plain
+        for number, name in enumerate(wanted):
+            stack = far if FAULTS[name][0] is wire_cut else plain
             stack.wait_until_whole()
             seen = run(name, stack, Path(temporary) / f"load-{number}", options.seconds)
             found.append(seen)

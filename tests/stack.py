@@ -1,7 +1,8 @@
 """The topology of `deploy/compose.yaml` as processes of this machine, each part of which can be broken on purpose.
 
 Two replicas behind the balancer of `deploy/haproxy`, over PostgreSQL and Redis; in front of those two stands a proxy
-each, which can fail as a network does. Everything ends with the stack, whatever state it is in.
+each, which can fail as a network does. As root on Linux both can also stand at the other end of a wire,
+and the files lie on a small disk. Everything ends with the stack, whatever state it is in.
 """
 
 import shutil
@@ -16,12 +17,16 @@ import httpx2
 from tests.fakes.postgres import Postgres, postgres_server
 from tests.fakes.proxy import FaultProxy
 from tests.fakes.redis import RedisServer, redis_server
+from tests.fakes.wire import Wire, wired
 from tests.live import PATIENCE, PYTHON, ServerProcess, environment, until
 
 ROOT = Path(__file__).resolve().parents[1]
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin")
 CONFIGURATION = ROOT / "deploy" / "haproxy" / "haproxy.cfg"
 DRAIN_S = 3
+DISK_MB = 64
+POSTGRES_PORT, REDIS_PORT = 5432, 6379
+"""At the other end of a wire."""
 NAMES = ("api-1", "api-2")
 
 
@@ -73,14 +78,14 @@ class Stack:
         self.postgres = postgres
         self.redis = redis
         self.database_url = postgres.new_database()
-        place, _, directory = self.database_url.rpartition("?host=")
-        name = place.rpartition("/")[2]
-        self.database = FaultProxy(Path(directory) / ".s.PGSQL.5432")
+        name = self.database_url.partition("?")[0].rpartition("/")[2]
+        self.database = FaultProxy(postgres_socket(postgres))
         exits.callback(self.database.close)
         self.cache = FaultProxy(redis.socket)
         exits.callback(self.cache.close)
+        self.wire: Wire | None = None
         self._variables = {
-            "SEATRIAL_DATA_DIR": str(folder / "data"),
+            "SEATRIAL_DATA_DIR": str(self.data),
             "SEATRIAL_DATABASE_URL": f"postgresql://postgres@127.0.0.1:{self.database.port}/{name}",
             "SEATRIAL_REDIS_URL": f"redis://127.0.0.1:{self.cache.port}/0",
             "SEATRIAL_ANONYMOUS_SCOPES": "predict,read",
@@ -93,9 +98,21 @@ class Stack:
         self._exits = exits
 
     @property
+    def data(self) -> Path:
+        """The folder that the replicas share."""
+        return self.folder / "data"
+
+    def over_a_wire(self, wire: Wire) -> None:
+        """Let the replicas reach PostgreSQL and Redis at the other end of a wire."""
+        self.wire = wire
+        for name, port, proxy in (("DATABASE", POSTGRES_PORT, self.database), ("REDIS", REDIS_PORT, self.cache)):
+            url = self._variables[f"SEATRIAL_{name}_URL"]
+            self._variables[f"SEATRIAL_{name}_URL"] = url.replace(f"127.0.0.1:{proxy.port}", f"{wire.address}:{port}")
+
+    @property
     def token(self) -> str:
         """The operator's."""
-        return (self.folder / "data" / "admin.token").read_text(encoding="ascii").strip()
+        return (self.data / "admin.token").read_text(encoding="ascii").strip()
 
     def begin(self) -> None:
         """Bring the database to our schema, start everything, and wait until it serves."""
@@ -156,16 +173,43 @@ class Stack:
 
 
 @contextmanager
-def running_stack(folder: Path) -> Iterator[Stack]:
-    """A stack that serves; all of it ends afterwards, and its logs are on standard output for a test that fails."""
+def running_stack(folder: Path, *, wire: bool = False, disk: bool = False) -> Iterator[Stack]:
+    """A stack that serves; all of it ends afterwards, and its logs are on standard output for a test that fails.
+
+    Args:
+        folder: for everything.
+        wire: whether PostgreSQL and Redis stand at the other end of a wire (`tests.fakes.wire.possible`).
+        disk: whether the files lie on a small disk of their own, which takes the same.
+    """
     with ExitStack() as exits:
         postgres, redis = exits.enter_context(postgres_server()), exits.enter_context(redis_server())
         stack = Stack(folder, postgres, redis, exits)
+        if disk:
+            exits.enter_context(small_disk(stack.data))
+        if wire:
+            ports = {POSTGRES_PORT: postgres_socket(postgres), REDIS_PORT: redis.socket}
+            stack.over_a_wire(exits.enter_context(wired(ports)))
         try:
             stack.begin()
             yield stack
         finally:
             print(stack.logs())  # noqa: T201 - pytest shows it where a test fails
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """A file system of its own at a folder."""
+    folder.mkdir(mode=0o700)
+    subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m,mode=700", "st", str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["/bin/umount", "--lazy", str(folder)], check=True)
+
+
+def postgres_socket(postgres: Postgres) -> Path:
+    """Where it listens."""
+    return Path(postgres.url.rpartition("?host=")[2]) / ".s.PGSQL.5432"
 
 
 def free_port() -> int:

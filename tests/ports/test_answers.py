@@ -87,6 +87,7 @@ def test_values_end(server: RedisServer) -> None:
         assert 0 < client.pttl(PREFIX + KEY) <= KEPT_S * 1000
 
 
+@pytest.mark.proves("S55")
 @pytest.mark.proves("R17")
 @pytest.mark.parametrize("spoil", ["garbage", "empty", "other key", "other type", "other secret", "cut"])
 def test_what_somebody_else_put_there_is_not_believed(server: RedisServer, spoil: str) -> None:
@@ -118,6 +119,7 @@ def test_what_somebody_else_put_there_is_not_believed(server: RedisServer, spoil
     assert asyncio.run(main()) is None
 
 
+@pytest.mark.proves("S56")
 @pytest.mark.proves("R16")
 def test_a_redis_that_stands_still_is_waited_for_once(server: RedisServer) -> None:
     """Then it is left alone, and one question at a time finds out whether it is back."""

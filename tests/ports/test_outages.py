@@ -149,6 +149,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.proves("R28")
+@pytest.mark.proves("S56")
 @pytest.mark.usefixtures("impatient")
 def test_a_server_that_says_nothing_any_more_is_not_waited_for(postgres: Postgres) -> None:
     """Its connections are open and its system takes what is sent: who asks hears soon, and is well once it answers."""
