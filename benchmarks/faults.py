@@ -22,11 +22,11 @@ from benchmarks import harness
 from tests.fakes.onnx_models import linear
 from tests.fakes.small_disk import fill
 from tests.fakes.wire import possible
-from tests.live import PYTHON, environment, until
+from tests.live import PYTHON, environment, hear_interrupts, until
 from tests.stack import Stack, running_stack
 
 from seatrial.contracts.record import WRONG_ANSWER, Sample
-from seatrial.trials.measure.records import FILE_NAME, read_samples
+from seatrial.trials.measure.records import read_samples
 
 RATE = 200
 CALM_S = 3.0
@@ -241,29 +241,46 @@ FAULTS: dict[str, tuple[Fault, float]] = {
 """Each with how long it lasts."""
 ROOT_ONLY = frozenset({wire_cut, disk_full})
 """Those that take Linux and root: the stack has to be made for them."""
-MORE_S = 10.0
-"""How long it is asked after the longest that a fault and its end may take."""
+LONGEST = "600s"
+"""A load ends with the fault, long before."""
+
+
+class Load:
+    """Requests by the clock, whose records are in a folder. What was going on as it was ended is none of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.records = folder / "samples.jsonl"
+        self.ended = 0.0
+
+    def samples(self) -> list[Sample]:
+        """What was answered, or not, until it was ended."""
+        return [one for one in read_samples(self.records) if one.start + one.latency_ms / 1000 < self.ended]
 
 
 @contextmanager
-def open_load(stack: Stack, key: str, folder: Path, rate: float, seconds: float) -> Iterator[None]:
-    """Requests by the clock, from another process, as long as the block goes on, or longer."""
+def open_load(stack: Stack, key: str, folder: Path, rate: float) -> Iterator[Load]:
+    """A load from another process, as long as the block goes on, and a little before and after."""
     command = [
-        *PYTHON, "trial", "open", "--rate", f"{rate:g}", "--duration", f"{seconds:g}s", "--timeout", f"{TIMEOUT_S:g}",
+        *PYTHON, "trial", "open", "--rate", f"{rate:g}", "--duration", LONGEST, "--timeout", f"{TIMEOUT_S:g}",
         "--target", stack.balancer.url, "--api-key", key, "--out", str(folder), "--json",
     ]  # fmt: skip
-    load = subprocess.Popen(command, env=environment(stack.folder), stdout=subprocess.DEVNULL)
-    samples = folder / "samples.jsonl"
+    load = subprocess.Popen(
+        command,
+        env=environment(stack.folder),
+        stdout=subprocess.DEVNULL,
+        preexec_fn=hear_interrupts,  # noqa: PLW1509 - which calls nothing but the system
+    )
+    seen = Load(folder)
     try:
-        until(lambda: samples.exists() and samples.stat().st_size > 0, "the load has begun")
+        until(lambda: seen.records.exists() and seen.records.stat().st_size > 0, "the load has begun")
         time.sleep(CALM_S)
-        yield
+        yield seen
+        time.sleep(CALM_S)
         require(load.poll() is None, "a load that goes on as long as the fault")
-        load.wait(seconds + 60)
     finally:
-        if load.poll() is None:
-            load.send_signal(signal.SIGINT)
-            load.wait(60)
+        seen.ended = time.time()
+        load.send_signal(signal.SIGINT)
+        load.wait(60)
 
 
 def run(name: str, stack: Stack, folder: Path, seconds: float | None = None, rate: float = RATE) -> Outcome:
@@ -281,9 +298,9 @@ def run(name: str, stack: Stack, folder: Path, seconds: float | None = None, rat
     key = stack.command(
         "keys", "create", "--name", "load", "--scopes", "predict,read", "--rate-limit", "1000000/second"
     ).strip()
-    with open_load(stack, key, folder, rate, CALM_S + lasts + MORE_S):
+    with open_load(stack, key, folder, rate) as load:
         broken = fault(stack, lasts)
-    return outcome(name, broken, list(read_samples(folder / FILE_NAME)))
+    return outcome(name, broken, load.samples())
 
 
 def outcome(name: str, broken: Broken, samples: Sequence[Sample]) -> Outcome:

@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import altair as alt
@@ -12,6 +11,7 @@ from benchmarks import harness
 
 ROOT = harness.ROOT.parent
 PAGE = ROOT / "docs" / "explanation" / "performance.md"
+FAULTS_PAGE = ROOT / "docs" / "explanation" / "reliability.md"
 CHART = ROOT / "docs" / "img" / "peers.svg"
 BEGIN, END = "<!-- made by `python -m benchmarks.page` -->", "<!-- end of what was made -->"
 OURS = "#0f766e"
@@ -59,7 +59,7 @@ def scaling_table(scaling: dict[str, Any]) -> list[str]:
 def rest() -> list[tuple[str, str, str]]:
     """What else was measured: what, how much, and of what."""
     batch, cache, overload = results("batch"), results("cache"), results("overload")
-    users, scaling = results("users"), results("scaling")
+    users, scaling, soak, replicas = results("users"), results("scaling"), results("soak"), results("replicas")
     return [
         (
             f"`/predict/batch`, {batch['rows']} images of JSON",
@@ -102,6 +102,19 @@ def rest() -> list[tuple[str, str, str]]:
             with_interval(scaling["two_workers"]),
             "times the requests/s of one",
         ),
+        (
+            f"Two replicas behind HAProxy, over PostgreSQL and Redis, on {replicas['cores']} cores for all of it",
+            with_interval(replicas["ratio"]),
+            f"times the requests/s of one ({thousands(replicas['two'])} and {thousands(replicas['one'])})",
+        ),
+        (
+            f"{soak['minutes']:.0f} minutes at half of what it can, {thousands(soak['rate'])} requests/s",
+            f"**{soak['resident_mb_per_hour']:+.1f} MB**",
+            (
+                f"of memory an hour ({soak['resident_mb'][1]:.0f} MB at the end), {soak['descriptors'][1]} descriptors "
+                f"throughout; {soak['failed']} of {thousands(soak['asked'])} failed"
+            ),
+        ),
     ]
 
 
@@ -142,6 +155,42 @@ def render() -> str:
     return "\n".join(lines) + "\n"
 
 
+def faults_table() -> str:
+    """What became of an open load during each fault, and of half an hour with one each minute."""
+    faults, chaos = results("faults"), results("chaos")
+    lines = [
+        f"| under {faults['rate']} requests/s | for | failed | wrong | p99 before | meanwhile | writes |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in faults["faults"]:
+        writes = "; ".join(
+            part
+            for part in (
+                row["note"].removeprefix("writes: "),
+                "" if row["recovery_s"] is None else f"again {max(0.1, row['recovery_s']):.1f} s after",
+            )
+            if part
+        )
+        failed = f"**{row['failed']}** of {thousands(row['asked'])}"
+        p99 = f"{row['before_ms']:.0f} ms | {row['during_ms']:.0f} ms"
+        lines.append(f"| {row['name']} | {row['seconds']:.0f} s | {failed} | {row['wrong']} | {p99} | {writes} |")
+    slopes = " and ".join(f"{slope:+.1f}" for slope in chaos["mb_per_hour"])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            (
+                f"{chaos['minutes']} minutes of mixed load, {chaos['faults']} faults: of {thousands(chaos['asked'])} "
+                f"requests **{chaos['failed']}** failed and **{chaos['wrong']}** were answered wrongly; of "
+                f"{chaos['acknowledged']} writes that were acknowledged **{chaos['lost']}** were lost, and "
+                f"{chaos['refused']} were refused with a time to come again. The memory of the replicas that ran "
+                f"longest changed by {slopes} MB an hour, and was {chaos['mb']:.0f} MB at most."
+            ),
+            "",
+        ]
+    )
+
+
 def chart() -> str:
     """Requests a second of all, as shares of the ceiling, as SVG."""
     ceiling, peers = results("ceiling"), results("peers")
@@ -176,8 +225,9 @@ def replaced(text: str, made: str) -> str:
 def main() -> int:
     """Write both."""
     PAGE.write_text(replaced(PAGE.read_text(encoding="utf-8"), render()), encoding="utf-8")
+    FAULTS_PAGE.write_text(replaced(FAULTS_PAGE.read_text(encoding="utf-8"), faults_table()), encoding="utf-8")
     CHART.write_text(chart(), encoding="utf-8")
-    print(f"{PAGE.relative_to(ROOT)} and {Path(CHART).relative_to(ROOT)} say what was measured")
+    print(", ".join(str(path.relative_to(ROOT)) for path in (PAGE, FAULTS_PAGE, CHART)) + " say what was measured")
     return 0
 
 

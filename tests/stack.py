@@ -33,12 +33,12 @@ NAMES = ("api-1", "api-2")
 class Balancer:
     """HAProxy as it is deployed, in front of two ports."""
 
-    def __init__(self, folder: Path, replicas: tuple[int, int]) -> None:
+    def __init__(self, folder: Path, replicas: tuple[int, int], log_name: str = "haproxy.log") -> None:
         self.port, stats = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.stats = f"127.0.0.1:{stats}"
         """Where it says how it is: a page at `/`, metrics at `/metrics`."""
-        self._log = folder / "haproxy.log"
+        self._log = folder / log_name
         places = {name: f"127.0.0.1:{port}" for name, port in zip(("API_1", "API_2"), replicas, strict=True)}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -60,6 +60,10 @@ class Balancer:
         table = [dict(zip(fields, row, strict=False)) for row in rows]
         return {row["svname"] for row in table if row["svname"] in NAMES and row["status"].startswith("UP")}
 
+    def wait_until_up(self) -> None:
+        """Until it sends to both."""
+        until(lambda: self.up() == set(NAMES), "both replicas get requests")
+
     def log(self) -> str:
         """What it said."""
         return self._log.read_text(encoding="utf-8")
@@ -79,10 +83,8 @@ class Stack:
         self.redis = redis
         self.database_url = postgres.new_database()
         name = self.database_url.partition("?")[0].rpartition("/")[2]
-        self.database = FaultProxy(postgres_socket(postgres))
-        exits.callback(self.database.close)
-        self.cache = FaultProxy(redis.socket)
-        exits.callback(self.cache.close)
+        self.database = exits.enter_context(FaultProxy(postgres_socket(postgres)))
+        self.cache = exits.enter_context(FaultProxy(redis.socket))
         self.wire: Wire | None = None
         self._variables = {
             "SEATRIAL_DATA_DIR": str(self.data),
@@ -126,7 +128,7 @@ class Stack:
 
     def wait_until_whole(self) -> None:
         """Until the balancer sends to both replicas."""
-        until(lambda: self.balancer.up() == set(NAMES), "both replicas get requests")
+        self.balancer.wait_until_up()
 
     def command(self, *arguments: str, python: tuple[str, ...] = PYTHON) -> str:
         """What a command of the operator prints; it has to succeed."""

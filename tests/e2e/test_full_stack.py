@@ -90,6 +90,7 @@ def test_what_a_replica_acknowledged_is_in_the_database(deployment: Deployment) 
     assert entries[-1].name == name
 
 
+@pytest.mark.load  # which has the machine for itself: Redis is waited for only so long
 def test_what_one_replica_computed_another_finds_in_redis(deployment: Deployment) -> None:
     """Of a model whose answers are worth it: computed once, then found by the other, with the same answer."""
     deployment.parts()

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from benchmarks.faults import CALM_S, RATE, Broken, Writer, open_load, outcome
+from benchmarks.faults import RATE, Broken, Writer, open_load, outcome
 from tests.live import environment
 from tests.stack import HAPROXY, ROOT, Stack, running_stack
 
 import seatrial
 from seatrial.server.storage import schema
-from seatrial.trials.measure.records import FILE_NAME, read_samples
 
 pytestmark = [
     pytest.mark.e2e,
@@ -46,7 +45,6 @@ def downgrade() -> None:
     op.drop_column("versions", "novelty")
     op.drop_table("novelties")
 '''
-SECONDS = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +85,12 @@ def test_an_upgrade_costs_no_request(stack: Stack, following: tuple[str, ...], t
     key = stack.command(
         "keys", "create", "--name", "load", "--scopes", "predict,read", "--rate-limit", "1000000/second"
     ).strip()
-    with open_load(stack, key, tmp_path / "load", RATE / 4, CALM_S + SECONDS):
+    with open_load(stack, key, tmp_path / "load", RATE / 4) as load:
         upgraded = stack.command("db", "upgrade", python=following)
         written_by_the_old = writer.write()
         stack.restart_each(following)
         written_by_the_new = writer.write()
-    samples = list(read_samples(tmp_path / "load" / FILE_NAME))
+    samples = load.samples()
     seen = outcome("upgrade", Broken(samples[0].intended + 1, samples[-1].intended), samples)
 
     assert upgraded == f"schema {NEXT_SCHEMA}\n"

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 BLOCK = 2**16
 Upstream = Path | int
@@ -13,7 +13,7 @@ Upstream = Path | int
 
 
 class FaultProxy:
-    """Listens on a port of loopback, always the same, in a thread of its own; `close` ends it.
+    """Listens on a port of loopback, always the same, in a thread of its own, as long as the `with` block goes on.
 
     Args:
         upstream: where everything goes.
@@ -24,17 +24,20 @@ class FaultProxy:
         self._delay = 0.0
         self._open: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.port = 0
         self._passing = asyncio.Event()
         self._server: asyncio.Server | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
         self._run(self._listen())
         self._loop.call_soon_threadsafe(self._passing.set)
+        return self
 
-    def close(self) -> None:
-        """Hang up, and end."""
+    def __exit__(self, *_: object) -> None:
         self._run(self._hang_up())
+        self._run(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -82,6 +85,13 @@ class FaultProxy:
             self._server.close()
             self._server = None
         await self._reset()
+
+    async def _end(self) -> None:
+        """What goes on is over."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     async def _reset(self) -> None:
         for writer in self._open:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 from tests.live import PATIENCE, until
@@ -21,9 +22,19 @@ def ip(*arguments: str, check: bool = True) -> None:
     subprocess.run([str(IP), *arguments], check=check, capture_output=True, timeout=PATIENCE)
 
 
+@cache
 def possible() -> bool:
-    """Whether namespaces can be made here."""
-    return sys.platform == "linux" and os.geteuid() == 0 and IP is not None
+    """Whether namespaces can be made here: it is tried."""
+    if sys.platform != "linux" or os.geteuid() or IP is None:
+        return False
+    wire = Wire()
+    try:
+        wire.connect()
+    except subprocess.CalledProcessError:
+        return False
+    finally:
+        wire.remove()
+    return True
 
 
 class Wire:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.fakes.clock import ManualClock
 from tests.fakes.limits import MemoryLimits
+from tests.fakes.proxy import FaultProxy
 from tests.fakes.redis import PASSWORD, RedisServer, redis_server
 from tests.live import until
 
@@ -25,6 +26,7 @@ from seatrial.server.services.limiting import AGAIN_SECONDS, Limiter, Policy
 from seatrial.server.storage.redis import LEASE_S, PREFIX, TIMEOUT_S, RedisLimits
 
 HOUR = 3600
+MOST_TRIES = 50
 PATIENT = 10.0
 """Seconds, where it is not about how long an answer takes."""
 SOON = 0.3
@@ -466,3 +468,22 @@ def test_many_who_ask_a_redis_that_stands_still_all_hear_soon(server: RedisServe
         return took
 
     assert max(asyncio.run(main()) for _ in range(5)) < 3 * SOON
+
+
+def test_a_redis_far_away_is_used_once_a_connection_is_made(server: RedisServer) -> None:
+    """To connect takes longer than a caller waits: the first are counted elsewhere, and the connection is made."""
+
+    async def use() -> None:
+        limits = RedisLimits(f"redis://127.0.0.1:{proxy.port}/0")
+        answers: list[Granted | LimitsLost] = []
+        while not answers or not isinstance(answers[-1], Granted):
+            assert len(answers) < MOST_TRIES
+            try:
+                answers.append(await limits.take(Ask("ada", Rate(1000, HOUR))))
+            except LimitsLost as error:
+                answers.append(error)
+        assert isinstance(answers[0], LimitsLost)
+        await limits.close()
+
+    with FaultProxy(server.socket) as proxy, proxy.slow(0.006):
+        asyncio.run(use())

@@ -154,21 +154,20 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_server_that_says_nothing_any_more_is_not_waited_for(postgres: Postgres) -> None:
     """Its connections are open and its system takes what is sent: who asks hears soon, and is well once it answers."""
     place, _, folder = postgres.new_database().rpartition("?host=")
-    proxy = FaultProxy(Path(folder) / ".s.PGSQL.5432")
-    engine = open_database(f"postgresql://postgres@127.0.0.1:{proxy.port}/{place.rpartition('/')[2]}")
-    schema.upgrade(engine)
-    registry = SqlRegistry(engine)
-    registry.add(a_version(a_manifest()), NOTE)
-    with proxy.still():
-        begin = monotonic()
-        with pytest.raises(StorageUnavailable, match="The database cannot be used now"):
-            registry.versions()
-        assert monotonic() - begin < HEALED_S
-    until(lambda: attempt(registry.versions), "it is used again", HEALED_S)
+    with FaultProxy(Path(folder) / ".s.PGSQL.5432") as proxy:
+        engine = open_database(f"postgresql://postgres@127.0.0.1:{proxy.port}/{place.rpartition('/')[2]}")
+        schema.upgrade(engine)
+        registry = SqlRegistry(engine)
+        registry.add(a_version(a_manifest()), NOTE)
+        with proxy.still():
+            begin = monotonic()
+            with pytest.raises(StorageUnavailable, match="The database cannot be used now"):
+                registry.versions()
+            assert monotonic() - begin < HEALED_S
+        until(lambda: attempt(registry.versions), "it is used again", HEALED_S)
 
-    assert [version.model_id for version in registry.versions()] == ["echo:1"]
-    registry.close()
-    proxy.close()
+        assert [version.model_id for version in registry.versions()] == ["echo:1"]
+        registry.close()
 
 
 def attempt(work: Callable[[], object]) -> bool:

@@ -1,6 +1,7 @@
 """Follow the registry: what other processes change in it, this worker knows within a second."""
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable, Collection
 
@@ -47,6 +48,7 @@ class Follower:
         self._clock = clock
         self.serve: Serve = lambda _: True
         self._looking = threading.Lock()
+        self._looked = -math.inf
         self._again: float | None = None
         self._stopped = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -79,22 +81,28 @@ class Follower:
         Whatever goes wrong is told, and does not end the following.
         """
         with self._looking:
-            before = self.mirror.fault
-            try:
-                self.mirror.refresh(self._prepare)
-                if self._again is not None and self._clock() >= self._again:
-                    self._prepare(self.mirror.view)
-                if not self.mirror.fault:
-                    self._write(self.mirror.view.trials)
-            except Exception as error:  # noqa: BLE001 - a worker that no longer follows would serve the past for ever
-                self.mirror.fault = f"{type(error).__name__}: {error}"
-            if self.mirror.fault != before:
-                self._say("database_lost" if self.mirror.fault else "database_back", self.mirror.fault)
+            self._look()
 
     def catch_up(self) -> None:
         """Look, for somebody who misses what another worker may have got a moment ago; not where the source is lost."""
-        if not self.mirror.fault:
-            self.look()
+        came = self._clock()
+        with self._looking:
+            if not self.mirror.fault and self._looked < came:
+                self._look()
+
+    def _look(self) -> None:
+        began, before = self._clock(), self.mirror.fault
+        try:
+            self.mirror.refresh(self._prepare)
+            if self._again is not None and self._clock() >= self._again:
+                self._prepare(self.mirror.view)
+            if not self.mirror.fault:
+                self._write(self.mirror.view.trials)
+        except Exception as error:  # noqa: BLE001 - a worker that no longer follows would serve the past for ever
+            self.mirror.fault = f"{type(error).__name__}: {error}"
+        self._looked = began
+        if self.mirror.fault != before:
+            self._say("database_lost" if self.mirror.fault else "database_back", self.mirror.fault)
 
     def _look_beside(self) -> None:
         """The same for what is followed beside; called by one at a time."""

@@ -9,7 +9,7 @@ from typing import Any
 from seatrial.server.core.clock import Monotonic, monotonic
 from seatrial.server.core.tasks import Tasks
 from seatrial.server.registry.mirror import LOST, WELL
-from seatrial.server.storage.redis import TIMEOUT_S, connect, within
+from seatrial.server.storage.redis import TIMEOUT_S, Calls, connect
 
 REST_S = 1.0
 """How long Redis is left alone once it did not answer; then one question finds out whether it does again."""
@@ -53,7 +53,8 @@ class RedisAnswers:
         self._heard = -math.inf
         self._ping: asyncio.Task[None] | None = None
         self._rests_until = 0.0
-        self._calls = Tasks()
+        self._calls = Calls()
+        self._aside = Tasks()
 
     @property
     def state(self) -> str:
@@ -77,11 +78,12 @@ class RedisAnswers:
 
     def put(self, key: bytes, value: bytes) -> None:
         """See `SharedAnswers.put`."""
-        if not self._lost and len(self._calls) < MOST_WRITES:
+        if not self._lost and len(self._aside) < MOST_WRITES:
             self._soon(self._redis.set(PREFIX + key, self._mac(key, value) + value, px=self._milliseconds))
 
     async def close(self) -> None:
         """See `SharedAnswers.close`."""
+        await self._aside.ended()
         await self._calls.ended()
         await self._redis.aclose()
 
@@ -89,7 +91,7 @@ class RedisAnswers:
         async def ask() -> None:
             await self._ask(call)
 
-        return self._calls.begin(ask())
+        return self._aside.begin(ask())
 
     def _mac(self, key: bytes, value: bytes) -> bytes:
         return hmac.digest(self._secret, key + value, "sha256")[:MAC_BYTES]
@@ -105,7 +107,7 @@ class RedisAnswers:
 
     async def _ask(self, call: Awaitable[Any]) -> Any:  # noqa: ANN401 - Redis's own
         try:
-            answer = await within(TIMEOUT_S, call)
+            answer = await self._calls.within(TIMEOUT_S, call)
         except self._refusal:  # it is there, and cannot do this: it is full, or a name holds something else
             answer = None
         except self._faults as error:

@@ -21,10 +21,11 @@ BLOCK = 2**20
 class ArchiveWriter:
     """Writes an archive to an open file. Nothing but the content decides its bytes: no times, no owners.
 
-    Members are for their owner only, whoever unpacks them.
+    Members are for their owner only, whoever unpacks them. `folder` is where what is large lies meanwhile.
     """
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], folder: Path) -> None:
+        self._folder = folder
         self._tar = tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115 - see `finish`
         self._members: dict[str, dict[str, Any]] = {}
 
@@ -35,7 +36,7 @@ class ArchiveWriter:
     def add_lines(self, name: str, lines: Iterator[bytes]) -> int:
         """Put in a file of lines, none of which holds an end of line; how many those were."""
         count, hashed = 0, hashlib.sha256()
-        with tempfile.SpooledTemporaryFile(max_size=16 * BLOCK) as spool:
+        with tempfile.SpooledTemporaryFile(max_size=16 * BLOCK, dir=str(self._folder)) as spool:
             for line in lines:
                 whole = line + b"\n"
                 spool.write(whole)
@@ -118,7 +119,7 @@ class Archive:
             raise StorageUnavailable(f"is no whole backup: it has no {INDEX}, which is written last.")
         try:
             index = orjson.loads(self.read(INDEX))
-            kind, _ = index["kind"], {**index["members"]}
+            kind, _ = index["kind"], [str(told["digest"]) for told in {**index["members"]}.values()]
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             raise StorageUnavailable(f"is damaged: its {INDEX} cannot be read.") from error
         if kind != KIND:
@@ -134,5 +135,5 @@ class Archive:
             with self._open(name) as file:
                 while block := file.read(BLOCK):
                     hashed.update(block)
-            if told.get("digest") != f"sha256:{hashed.hexdigest()}":
+            if told["digest"] != f"sha256:{hashed.hexdigest()}":
                 raise StorageUnavailable(f"is damaged: {name} is not what was put in.")

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import orjson
 from sqlalchemy import Connection, Engine, MetaData, Table, delete, insert, select
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import OperationalError, StatementError
 
 import seatrial
 from seatrial.server.core.clock import timestamp
@@ -23,7 +23,7 @@ from seatrial.server.core.errors import StorageUnavailable
 from seatrial.server.storage import schema
 from seatrial.server.storage.archive import Archive, ArchiveWriter
 from seatrial.server.storage.artifacts import ContentStore, require
-from seatrial.server.storage.database import FILE, open_read_only, reading, sqlite_url, writing
+from seatrial.server.storage.database import FILE, copy_sqlite, open_read_only, reading, sqlite_url, writing
 from seatrial.server.storage.disk import to_disk
 from seatrial.server.storage.opening import deployed, named_files, require_ours
 from seatrial.server.storage.postgres import take_your_time
@@ -60,17 +60,17 @@ def back_up(url: str | None, data_dir: Path, target: Path) -> Contents:
     """
     if url is None and not (data_dir / FILE).exists():
         raise StorageUnavailable(f"There is no database in {data_dir}: say where it is (--data-dir).")
-    engine, store = open_read_only(url or sqlite_url(data_dir)), ContentStore(data_dir / "artifacts")
-    with closing(SqlRegistry(engine)) as registry, _draft(target) as file:
+    store = ContentStore(data_dir / "artifacts")
+    with _draft(target) as file, _still(url or sqlite_url(data_dir), target.parent) as engine:
         require_ours(schema.current(engine))
-        archive = ArchiveWriter(file)
+        archive, registry = ArchiveWriter(file, target.parent), SqlRegistry(engine)
         rows = _write_rows(engine, archive)
         digests = named_files(registry) - {""}  # of later rows too, perhaps; none is ever taken away
         for digest in sorted(digests):
             archive.add(f"{FILES}/{digest}", store.read(digest, "file"))
         kept = tuple(name for name in KEPT if (data_dir / name).exists())
         for name in kept:
-            archive.add(f"{SECRETS}/{name}", read_secret(data_dir / name).encode("ascii"))
+            archive.add(f"{SECRETS}/{name}", _secret(data_dir / name))
         contents = Contents(timestamp(), schema.head(), rows, len(digests), kept)
         archive.finish({"made_at": contents.made_at, "release": seatrial.__version__, "schema": contents.schema})
     return contents
@@ -121,6 +121,30 @@ def _contents(archive: Archive, source: Path) -> Contents:
     return Contents(made, revision, rows, len(archive.names(FILES)), named)
 
 
+def _secret(path: Path) -> bytes:
+    try:
+        return read_secret(path).encode("ascii")
+    except ValueError as error:
+        raise ValueError(f"{path} {error}.") from error
+
+
+@contextmanager
+def _still(url: str, folder: Path) -> Iterator[Engine]:
+    """A database to read from at leisure. Of SQLite a copy: whoever reads there keeps writers out, and they others."""
+    engine = open_read_only(url)
+    copy = folder / f".{FILE}.{chance.token_hex(4)}.draft"
+    try:
+        if engine.dialect.name == "sqlite":
+            os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            copy_sqlite(Path(engine.url.database or ""), copy)
+            engine.dispose()
+            engine = open_read_only(f"sqlite:///{copy}")
+        yield engine
+    finally:
+        engine.dispose()
+        copy.unlink(missing_ok=True)
+
+
 def _write_rows(engine: Engine, archive: ArchiveWriter) -> int:
     """Every table, as of one moment; how many rows."""
     with reading(engine, as_of_one_moment=True) as connection:
@@ -155,7 +179,8 @@ def _require_no_rows(connection: Connection) -> None:
         if name not in HEADS and connection.execute(select(table).limit(1)).first() is not None:
             raise StorageUnavailable(
                 f"There is a deployment here already: its table '{name}' has rows. Restore into an empty database and "
-                "a new data directory (--data-dir, --database-url), before `seatrial serve` is started there."
+                "a new data directory (--data-dir, --database-url), before `seatrial serve` is started there. Where "
+                "they are the rows of this backup, of an older release: `seatrial db upgrade` ends what was cut off."
             )
 
 
@@ -196,9 +221,11 @@ def _rows(archive: Archive, member: str, columns: set[str]) -> Iterator[dict[str
 def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]], member: str) -> None:
     try:
         connection.execute(insert(table), rows)
-    except (IntegrityError, DataError) as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise StorageUnavailable(f"The backup is damaged: {member} has a row that cannot be: {reason}.") from error
+    except OperationalError:  # it is the database
+        raise
+    except (StatementError, OverflowError) as error:
+        reason = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0]
+        raise StorageUnavailable(f"A row of {member} in the backup cannot be put in: {reason}.") from error
 
 
 @contextmanager

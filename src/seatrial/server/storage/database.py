@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,12 @@ def _begin_sqlite(connection: Connection) -> None:
     """Who will write takes the lock at once: two readers who both want to write later would wait for each other."""
     reading = connection.get_execution_options().get("seatrial_reading", False)
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def copy_sqlite(source: Path, target: Path) -> None:
+    """Copy a database into a file that is there, by SQLite itself, so that no lock is lost; raises `sqlite3.Error`."""
+    with closing(sqlite3.connect(source, timeout=BUSY_S)) as one, closing(sqlite3.connect(target)) as other:
+        one.backup(other)
 
 
 class ChangeStamp:

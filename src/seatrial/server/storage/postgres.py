@@ -38,7 +38,7 @@ def take_your_time(connection: Connection) -> None:
     if connection.dialect.name == "sqlite":
         return
     _driver(connection).patience = None
-    for setting in ("statement_timeout", "lock_timeout"):
+    for setting in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
         connection.execute(text(f"SET LOCAL {setting} = 0"))
 
 

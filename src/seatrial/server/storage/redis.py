@@ -79,31 +79,41 @@ def connect(url: str) -> "tuple[Redis, tuple[type[Exception], ...]]":
     return Redis.from_pool(pool), (RedisError, OSError)
 
 
-async def within(seconds: float, call: Awaitable[Any]) -> Any:  # noqa: ANN401 - Redis's own
-    """What a call to Redis answers; raises `TimeoutError` on time, whatever the client still does then.
+class Calls:
+    """Calls to Redis that are waited for only so long, each of which goes on for `GIVE_UP_S` at most.
 
-    To be cancelled is lost on it now and then, while many wait for its connections: it goes on reading for seconds.
+    So a connection that takes longer to make than a caller waits is there for the next one. And to be cancelled is lost
+    on the client now and then, while many wait for its connections.
     """
-    task = asyncio.ensure_future(call)
-    task.add_done_callback(_hear_out)
-    try:
+
+    def __init__(self) -> None:
+        self._going: set[asyncio.Future[Any]] = set()
+
+    async def within(self, seconds: float, call: Awaitable[Any]) -> Any:  # noqa: ANN401 - Redis's own
+        """What a call answers; raises `TimeoutError` on time."""
+        task = asyncio.ensure_future(call)
+        self._going.add(task)
+        task.add_done_callback(self._hear_out)
         done, _ = await asyncio.wait((task,), timeout=seconds)
-    except BaseException:
-        task.cancel()
-        raise
-    if not done:
-        for _ in range(TURNS):  # it may be this loop that was held up, and the answer may be here
-            await asyncio.sleep(0)
-        if not task.done():
+        if not done:
+            for _ in range(TURNS):  # it may be this loop that was held up, and the answer may be here
+                await asyncio.sleep(0)
+            if not task.done():
+                raise TimeoutError
+        return task.result()
+
+    async def ended(self) -> None:
+        """Those that go on are over, or were given time enough."""
+        for task in self._going:
             task.cancel()
-            raise TimeoutError
-    return task.result()
+        if self._going:
+            await asyncio.wait(self._going, timeout=2 * GIVE_UP_S)
 
-
-def _hear_out(task: "asyncio.Future[Any]") -> None:
-    """Nobody may be there any more to hear what went wrong."""
-    if not task.cancelled():
-        task.exception()
+    def _hear_out(self, task: "asyncio.Future[Any]") -> None:
+        """Nobody may be there any more to hear what went wrong."""
+        self._going.discard(task)
+        if not task.cancelled():
+            task.exception()
 
 
 class RedisLimits:
@@ -118,6 +128,7 @@ class RedisLimits:
     ) -> None:
         self._redis, self._faults = connect(url)
         self._timeout = timeout
+        self._calls = Calls()
         self._doubted: dict[str, list[str]] = {}
         self._take = self._redis.register_script(_TAKE)
         self._give_back = self._redis.register_script(_GIVE_BACK)
@@ -152,11 +163,12 @@ class RedisLimits:
 
     async def close(self) -> None:
         """See `SharedLimits.close`."""
+        await self._calls.ended()
         await self._redis.aclose()
 
     async def _answer(self, call: Awaitable[Any]) -> Any:  # noqa: ANN401 - Redis's own
         try:
-            answer = await within(self._timeout, call)
+            answer = await self._calls.within(self._timeout, call)
         except self._faults as error:
             if not self._lost:
                 self._lost = True

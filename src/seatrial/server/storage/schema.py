@@ -3,14 +3,14 @@
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 from sqlalchemy import Connection, Engine, inspect, text
 
 from seatrial.server.core.clock import timestamp
-from seatrial.server.storage.database import reading, writing
+from seatrial.server.storage.database import copy_sqlite, reading, writing
 from seatrial.server.storage.disk import to_disk
 from seatrial.server.storage.faults import meaning
 from seatrial.server.storage.postgres import take_your_time
@@ -76,8 +76,7 @@ def _keep_copy(path: Path) -> None:
     try:
         draft.unlink(missing_ok=True)
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(draft)) as target:
-            source.backup(target)
+        copy_sqlite(path, draft)
         to_disk(draft)
         draft.replace(path.with_name(f"{path.name}.{timestamp().replace(':', '')}.bak"))
         to_disk(path.parent)

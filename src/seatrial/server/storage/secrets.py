@@ -42,7 +42,11 @@ def keep_secret(data_dir: Path, name: str, secret: str) -> None:
     path = data_dir / name
     if not path.exists():
         _publish(path, secret)
-    if read_secret(path) != secret:
+    try:
+        found = read_secret(path)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}.") from error
+    if found != secret:
         raise ValueError(f"{path} is there already, and another one: use a new data directory.")
 
 
