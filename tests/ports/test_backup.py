@@ -218,6 +218,7 @@ def test_a_backup_of_an_older_release_is_brought_to_our_schema(tmp_path: Path, d
     assert kept["alembic_version"] == [(schema.head(),)]
 
 
+@pytest.mark.proves("S52")
 @pytest.mark.parametrize(
     ("members", "about", "told"),
     [
