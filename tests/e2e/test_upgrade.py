@@ -19,6 +19,7 @@ from seatrial.server.storage import schema
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.load,
     pytest.mark.shared,
     pytest.mark.skipif(HAPROXY is None, reason="needs HAProxy: apt-get install haproxy"),

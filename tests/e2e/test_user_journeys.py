@@ -47,6 +47,7 @@ def right(weights: tuple[float, ...], row: list[float]) -> float:
 
 
 @pytest.mark.load
+@pytest.mark.long
 def test_a_data_scientist_brings_a_model_and_proves_it(deployment: Deployment, tmp_path: Path) -> None:
     """Registered with what the graph cannot tell, and described; refused by the gate, proven, and let into staging."""
     name = new_name()

@@ -34,7 +34,7 @@ def using(request: pytest.FixtureRequest) -> Callable[[Use], None]:
     url = request.getfixturevalue("server").url if request.param == "redis" else None
 
     async def main(use: Use) -> None:
-        store: SharedAnswers = RedisAnswers(url, SECRET, KEPT_S) if url else MemoryAnswers()
+        store: SharedAnswers = RedisAnswers(url, SECRET, KEPT_S, timeout=WAIT_S) if url else MemoryAnswers()
         try:
             await use(store)
         finally:
@@ -70,7 +70,8 @@ class Told:
     def __init__(self, server: RedisServer, secret: bytes = SECRET) -> None:
         self.clock = ManualClock()
         self.said: list[tuple[str, str]] = []
-        self.store = RedisAnswers(server.tcp_url, secret, KEPT_S, lambda *what: self.said.append(what), self.clock)
+        say = lambda *what: self.said.append(what)  # noqa: E731 - it is short
+        self.store = RedisAnswers(server.tcp_url, secret, KEPT_S, say, self.clock, timeout=WAIT_S)
 
 
 def test_values_end(server: RedisServer) -> None:
@@ -129,6 +130,7 @@ def test_a_redis_that_stands_still_is_waited_for_once(server: RedisServer) -> No
     async def main() -> None:
         store.put(KEY, VALUE)
         await kept(store, KEY)
+        store._timeout = TIMEOUT_S  # noqa: SLF001 - what a worker has; the first answer is no matter of moments
         with server.frozen():
             began = time.perf_counter()
             assert await asyncio.gather(*(store.get(KEY) for _ in range(50))) == [None] * 50

@@ -30,6 +30,7 @@ class RedisAnswers:
         seconds: how long each is kept.
         say: hears (event, detail) when Redis is lost or back.
         clock: measures.
+        timeout: how long an answer is waited for, with whatever must be done first, such as to connect.
     """
 
     def __init__(
@@ -39,7 +40,10 @@ class RedisAnswers:
         seconds: float,
         say: Callable[[str, str], None] = lambda _, __: None,
         clock: Monotonic = monotonic,
+        *,
+        timeout: float = TIMEOUT_S,
     ) -> None:
+        self._timeout = timeout
         from redis.exceptions import ResponseError  # noqa: PLC0415 - see `connect`
 
         self._refusal = ResponseError
@@ -107,7 +111,7 @@ class RedisAnswers:
 
     async def _ask(self, call: Awaitable[Any]) -> Any:  # noqa: ANN401 - Redis's own
         try:
-            answer = await self._calls.within(TIMEOUT_S, call)
+            answer = await self._calls.within(self._timeout, call)
         except self._refusal:  # it is there, and cannot do this: it is full, or a name holds something else
             answer = None
         except self._faults as error:
