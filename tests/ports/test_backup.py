@@ -157,6 +157,17 @@ def test_where_there_is_no_deployment_nothing_is_made(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"seatrial.db"}
 
 
+@pytest.mark.parametrize("content", [None, b"SQLite format 3\x00" + b"garbage" * 400], ids=["none", "no database"])
+def test_a_database_that_cannot_be_read_is_told(tmp_path: Path, content: bytes | None) -> None:
+    """And none is made where none is."""
+    file = tmp_path / "it.db"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(StorageUnavailable, match="The database cannot be used now"):
+        back_up(f"sqlite:///{file}", tmp_path, tmp_path / "it.tar")
+    assert [path.name for path in tmp_path.iterdir()] == ([] if content is None else ["it.db"])
+
+
 def test_half_a_backup_is_none(tmp_path: Path) -> None:
     """Wherever it was cut off."""
     deploy(tmp_path / "one", None)

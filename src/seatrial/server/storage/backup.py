@@ -6,9 +6,10 @@ read into the schema that it was made from, which is then brought to ours.
 
 import os
 import secrets as chance
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -25,10 +26,11 @@ from seatrial.server.storage.archive import Archive, ArchiveWriter
 from seatrial.server.storage.artifacts import ContentStore, require
 from seatrial.server.storage.database import FILE, copy_sqlite, open_read_only, reading, sqlite_url, writing
 from seatrial.server.storage.disk import to_disk
+from seatrial.server.storage.faults import meaning
 from seatrial.server.storage.opening import deployed, named_files, require_ours
 from seatrial.server.storage.postgres import take_your_time
 from seatrial.server.storage.registry import SqlRegistry
-from seatrial.server.storage.secrets import ADMIN_TOKEN, SECRET_KEY, keep_secret, read_secret
+from seatrial.server.storage.secrets import ADMIN_TOKEN, SECRET_KEY, keep_secret, secret_at
 
 TABLES, FILES, SECRETS = "tables", "files", "secrets"
 KEPT = (ADMIN_TOKEN, SECRET_KEY)
@@ -70,7 +72,7 @@ def back_up(url: str | None, data_dir: Path, target: Path) -> Contents:
             archive.add(f"{FILES}/{digest}", store.read(digest, "file"))
         kept = tuple(name for name in KEPT if (data_dir / name).exists())
         for name in kept:
-            archive.add(f"{SECRETS}/{name}", _secret(data_dir / name))
+            archive.add(f"{SECRETS}/{name}", secret_at(data_dir / name).encode("ascii"))
         contents = Contents(timestamp(), schema.head(), rows, len(digests), kept)
         archive.finish({"made_at": contents.made_at, "release": seatrial.__version__, "schema": contents.schema})
     return contents
@@ -100,13 +102,14 @@ def restore(url: str | None, data_dir: Path, source: Path) -> Contents:
             _put_files(archive, ContentStore(data_dir / "artifacts"))
             for name in contents.secrets:
                 keep_secret(data_dir, name, archive.read(f"{SECRETS}/{name}").decode("ascii"))
-            _put_rows(archive, engine)
+            rows = _put_rows(archive, engine)
             if contents.schema != schema.head():
                 schema.upgrade(engine)
-    return contents
+    return replace(contents, rows=rows)
 
 
 def _contents(archive: Archive, source: Path) -> Contents:
+    """What a backup is said to hold; its rows are counted as they are put in."""
     about = archive.about
     made, revision = str(about.get("made_at")), str(about.get("schema"))
     if revision == schema.NONE or not schema.known(revision):
@@ -117,15 +120,7 @@ def _contents(archive: Archive, source: Path) -> Contents:
     named = tuple(name.partition("/")[2] for name in archive.names(SECRETS))
     if unknown := set(named) - set(KEPT):
         raise StorageUnavailable(f"{source} is damaged: {SECRETS}/{min(unknown)} is none of our secrets.")
-    rows = sum(1 for name in archive.names(TABLES) for _ in archive.lines(name))
-    return Contents(made, revision, rows, len(archive.names(FILES)), named)
-
-
-def _secret(path: Path) -> bytes:
-    try:
-        return read_secret(path).encode("ascii")
-    except ValueError as error:
-        raise ValueError(f"{path} {error}.") from error
+    return Contents(made, revision, 0, len(archive.names(FILES)), named)
 
 
 @contextmanager
@@ -135,8 +130,10 @@ def _still(url: str, folder: Path) -> Iterator[Engine]:
     copy = folder / f".{FILE}.{chance.token_hex(4)}.draft"
     try:
         if engine.dialect.name == "sqlite":
-            os.close(os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            copy_sqlite(Path(engine.url.database or ""), copy)
+            try:
+                copy_sqlite(Path(engine.url.database or ""), copy)
+            except sqlite3.Error as error:
+                raise meaning(error, "The database cannot be used now") from error
             engine.dispose()
             engine = open_read_only(f"sqlite:///{copy}")
         yield engine
@@ -190,8 +187,9 @@ def _put_files(archive: Archive, store: ContentStore) -> None:
         store.put(require(archive.read(name), digest, "file"))
 
 
-def _put_rows(archive: Archive, engine: Engine) -> None:
-    """All of them, in one transaction, into tables that are empty."""
+def _put_rows(archive: Archive, engine: Engine) -> int:
+    """All of them, in one transaction, into tables that are empty; how many."""
+    count = 0
     with writing(engine) as connection:
         take_your_time(connection)
         _require_no_rows(connection)
@@ -205,6 +203,8 @@ def _put_rows(archive: Archive, engine: Engine) -> None:
             rows = _rows(archive, member, set(table.columns.keys()))
             while some := list(islice(rows, ROWS)):
                 _insert(connection, table, some, member)
+                count += len(some)
+    return count
 
 
 def _rows(archive: Archive, member: str, columns: set[str]) -> Iterator[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """The database: SQLite in the data directory, or PostgreSQL. Opened here, and its faults made ours."""
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -93,8 +94,13 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def copy_sqlite(source: Path, target: Path) -> None:
-    """Copy a database into a file that is there, by SQLite itself, so that no lock is lost; raises `sqlite3.Error`."""
-    with closing(sqlite3.connect(source, timeout=BUSY_S)) as one, closing(sqlite3.connect(target)) as other:
+    """Copy a database into a new file, for its owner only, by SQLite itself, so that no lock is lost.
+
+    Raises:
+        sqlite3.Error, OSError: it cannot be read, or the copy not be written.
+    """
+    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    with closing(_connect_read_only(str(source), BUSY_S)) as one, closing(sqlite3.connect(target)) as other:
         one.backup(other)
 
 

@@ -1,6 +1,5 @@
 """Which schema a database has, and how it gets to ours."""
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,7 +74,6 @@ def _keep_copy(path: Path) -> None:
     draft = path.with_name(f"{path.name}.draft")
     try:
         draft.unlink(missing_ok=True)
-        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         copy_sqlite(path, draft)
         to_disk(draft)
         draft.replace(path.with_name(f"{path.name}.{timestamp().replace(':', '')}.bak"))

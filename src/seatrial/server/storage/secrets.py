@@ -42,17 +42,21 @@ def keep_secret(data_dir: Path, name: str, secret: str) -> None:
     path = data_dir / name
     if not path.exists():
         _publish(path, secret)
-    try:
-        found = read_secret(path)
-    except ValueError as error:
-        raise ValueError(f"{path} {error}.") from error
-    if found != secret:
+    if secret_at(path) != secret:
         raise ValueError(f"{path} is there already, and another one: use a new data directory.")
 
 
 def secret_key(data_dir: Path, setting: SecretStr | None) -> bytes:
     """What signing keys are sealed under: the setting, else the data directory's own; raises as `own_secret` does."""
     return setting.get_secret_value().encode() if setting else own_secret(data_dir, SECRET_KEY).encode("ascii")
+
+
+def secret_at(path: Path) -> str:
+    """The secret in a file; raises as `read_secret` does, with the name of the file."""
+    try:
+        return read_secret(path)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}.") from error
 
 
 def read_secret(path: Path) -> str:
