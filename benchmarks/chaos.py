@@ -32,6 +32,7 @@ from seatrial.contracts.record import WRONG_ANSWER
 from seatrial.server.storage.database import open_database
 from seatrial.server.storage.registry import SqlRegistry
 from seatrial.trials.core.models import KnownModel, bundled
+from seatrial.trials.core.questions import likeliest
 from seatrial.trials.measure.records import FILE_NAME, read_samples
 
 RATE = 100
@@ -71,8 +72,7 @@ def mixed_load(folder: Path, url: str) -> Path:
 def expectation(model: KnownModel, case: GoldenCase) -> dict[str, Any]:
     """What a right answer holds."""
     if model.manifest.output.classes:
-        best = max(range(len(case.output)), key=case.output.__getitem__)
-        return {"json": {"/prediction": model.manifest.output.classes[best]}}
+        return {"json": {"/prediction": model.manifest.output.classes[likeliest(case.output)]}}
     return {"json": {"/prediction": case.output[0]}, "tolerance": model.golden.tolerance}
 
 
@@ -174,9 +174,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary, running_stack(Path(temporary)) as stack:
         folder, seen = Path(temporary) / "load", Seen()
         target = mixed_load(Path(temporary), stack.balancer.url)
-        key = stack.command(
-            "keys", "create", "--name", "load", "--scopes", "predict,read", "--rate-limit", "1000000/second"
-        ).strip()
+        key = stack.make_key()
         command = [
             *PYTHON, "trial", "open", "--target-file", str(target), "--rate", f"{RATE}", "--api-key", key,
             "--duration", f"{options.minutes * 60 + 30}s", "--out", str(folder), "--json", "--arrivals", "poisson",

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,33 +126,36 @@ def kill(stack: Stack, seconds: float) -> Broken:
     return Broken(began, time.time(), None, f"the balancer stopped sending to it after {noticed:.2f} s")
 
 
+def refusing(stack: Stack, broken: AbstractContextManager[None], seconds: float) -> Broken:
+    """Without something that writes need: who writes is told to come again, and can once it is back."""
+    writer, began = Writer(stack), time.time()
+    with broken, for_seconds(seconds):
+        waited = writer.refused()
+    ended = time.time()
+    return Broken(began, ended, writer.recovers(), f"writes: 503 with Retry-After, after {waited:.1f} s")
+
+
+def unnoticed(broken: AbstractContextManager[None], seconds: float) -> Broken:
+    """Without something that nobody should miss."""
+    began = time.time()
+    with broken, for_seconds(seconds):
+        pass
+    return Broken(began, time.time())
+
+
 def database_gone(stack: Stack, seconds: float) -> Broken:
     """PostgreSQL refuses connections, and those that were open are cut."""
-    writer, began = Writer(stack), time.time()
-    with stack.database.gone(), for_seconds(seconds):
-        writer.refused()
-    ended = time.time()
-    return Broken(began, ended, writer.recovers(), "writes: 503 with Retry-After")
+    return refusing(stack, stack.database.gone(), seconds)
 
 
 def database_killed(stack: Stack, seconds: float) -> Broken:
     """SIGKILL to all processes of PostgreSQL, which is started again later."""
-    writer, began = Writer(stack), time.time()
-    with for_seconds(seconds):
-        stack.postgres.kill()
-        writer.refused()
-    stack.postgres.start()
-    ended = time.time()
-    return Broken(began, ended, writer.recovers(), "writes: 503 with Retry-After")
+    return refusing(stack, stack.postgres.killed(), seconds)
 
 
 def database_still(stack: Stack, seconds: float) -> Broken:
     """PostgreSQL accepts connections and says nothing any more, as if a wire were cut."""
-    writer, began = Writer(stack), time.time()
-    with stack.database.still(), for_seconds(seconds):
-        waited = writer.refused()
-    ended = time.time()
-    return Broken(began, ended, writer.recovers(), f"writes: 503 with Retry-After, after {waited:.1f} s")
+    return refusing(stack, stack.database.still(), seconds)
 
 
 def database_slow(stack: Stack, seconds: float) -> Broken:
@@ -167,27 +170,17 @@ def database_slow(stack: Stack, seconds: float) -> Broken:
 
 def cache_stopped(stack: Stack, seconds: float) -> Broken:
     """SIGSTOP to Redis: it listens, and answers nothing."""
-    began = time.time()
-    with stack.redis.frozen(), for_seconds(seconds):
-        pass
-    return Broken(began, time.time())
+    return unnoticed(stack.redis.frozen(), seconds)
 
 
 def cache_killed(stack: Stack, seconds: float) -> Broken:
     """SIGKILL to Redis, which is started again later, empty."""
-    began = time.time()
-    with for_seconds(seconds):
-        stack.redis.kill()
-    stack.redis.start()
-    return Broken(began, time.time())
+    return unnoticed(stack.redis.killed(), seconds)
 
 
 def cache_slow(stack: Stack, seconds: float) -> Broken:
     """Whatever Redis is asked takes 100 ms longer, each way."""
-    began = time.time()
-    with stack.cache.slow(0.1), for_seconds(seconds):
-        pass
-    return Broken(began, time.time())
+    return unnoticed(stack.cache.slow(0.1), seconds)
 
 
 def cache_cut(stack: Stack, seconds: float) -> Broken:
@@ -202,13 +195,9 @@ def cache_cut(stack: Stack, seconds: float) -> Broken:
 
 def wire_cut(stack: Stack, seconds: float) -> Broken:
     """The wire to PostgreSQL and Redis is cut: nothing passes, and nobody is told."""
-    writer, began = Writer(stack), time.time()
     if stack.wire is None:
         raise RuntimeError("network namespaces take Linux and root")
-    with stack.wire.cut(), for_seconds(seconds):
-        waited = writer.refused()
-    ended = time.time()
-    return Broken(began, ended, writer.recovers(), f"writes: 503 with Retry-After, after {waited:.1f} s")
+    return refusing(stack, stack.wire.cut(), seconds)
 
 
 def disk_full(stack: Stack, seconds: float) -> Broken:
@@ -295,9 +284,7 @@ def run(name: str, stack: Stack, folder: Path, seconds: float | None = None, rat
     """
     fault, usual = FAULTS[name]
     lasts = usual if seconds is None else seconds
-    key = stack.command(
-        "keys", "create", "--name", "load", "--scopes", "predict,read", "--rate-limit", "1000000/second"
-    ).strip()
+    key = stack.make_key()
     with open_load(stack, key, folder, rate) as load:
         broken = fault(stack, lasts)
     return outcome(name, broken, load.samples())

@@ -26,9 +26,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=4.0, help="length of a block")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary, running_stack(Path(temporary)) as stack:
-        key = stack.command(
-            "keys", "create", "--name", "load", "--scopes", "predict,read", "--rate-limit", "1000000/second"
-        ).strip()
+        key = stack.make_key()
         bodies = write_bodies(Path(temporary) / "bodies")
         env = {"BODIES": str(bodies), "AUTHORIZATION": f"Bearer {key}", "ROUTE": "/predict", "CACHED": "any"}
         alone = Balancer(Path(temporary), (stack.replicas[0].port,) * 2, log_name="haproxy-alone.log")

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -44,6 +45,13 @@ def environment(folder: Path, **variables: str) -> dict[str, str]:
     return {**inherited, "TMPDIR": str(temporary), "SEATRIAL_DATA_DIR": str(folder / "data"), **variables}
 
 
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        number: int = free.getsockname()[1]
+        return number
+
+
 class ServerProcess:
     """A `seatrial serve --port 0` in a folder of its own. Its log goes to a file, and is shown where a test fails.
 
@@ -81,6 +89,11 @@ class ServerProcess:
     def pid(self) -> int:
         """The process that was started."""
         return self._process.pid
+
+    @property
+    def token(self) -> str:
+        """The operator's."""
+        return (self.folder / "data" / "admin.token").read_text(encoding="ascii").strip()
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The lines of the log so far with this event."""

@@ -7,7 +7,6 @@ and the files lie on a small disk. Everything ends with the stack, whatever stat
 
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,7 +17,7 @@ from tests.fakes.postgres import Postgres, postgres_server
 from tests.fakes.proxy import FaultProxy
 from tests.fakes.redis import RedisServer, redis_server
 from tests.fakes.wire import Wire, wired
-from tests.live import PATIENCE, PYTHON, ServerProcess, environment, until
+from tests.live import PATIENCE, PYTHON, ServerProcess, environment, free_port, until
 
 ROOT = Path(__file__).resolve().parents[1]
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin")
@@ -140,6 +139,11 @@ class Stack:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def make_key(self) -> str:
+        """A key that predicts and reads, is counted, and never refused."""
+        wish = ("--name", "load", "--scopes", "predict,read", "--rate-limit", "1000000/second")
+        return self.command("keys", "create", *wish).strip()
+
     def kill(self, number: int) -> None:
         """End a replica as a crash would."""
         self.replicas[number].send(signal.SIGKILL)
@@ -213,10 +217,3 @@ def small_disk(folder: Path) -> Iterator[None]:
 def postgres_socket(postgres: Postgres) -> Path:
     """Where it listens."""
     return Path(postgres.url.rpartition("?host=")[2]) / ".s.PGSQL.5432"
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        number: int = free.getsockname()[1]
-        return number

@@ -97,7 +97,7 @@ def operator(server: ServerProcess) -> dict[str, str]:
 
 
 def token_of(server: ServerProcess) -> str:
-    return (server.folder / "data" / "admin.token").read_text(encoding="ascii").strip()
+    return server.token
 
 
 def served(path: str) -> dict[str, str]:

@@ -13,8 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from tests.live import until
-from tests.stack import free_port
+from tests.live import free_port, until
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ("-f", "deploy/compose.yaml", "-f", "deploy/compose.offline.yaml")

@@ -131,7 +131,7 @@ def exchange(server: ServerProcess, request: bytes) -> bytes:
 def test_the_audit_tells_of_models_that_moved(start_server: StartServer) -> None:
     """A promotion and a rollback. Who promotes a version to where it stands already has done nothing."""
     server = start_server()
-    token = (server.folder / "data" / "admin.token").read_text(encoding="ascii").strip()
+    token = server.token
     with closing(open_registry(None, server.folder / "data")) as registry:
         second = replace(registry.get("digits:1"), version=2, stage=Stage.STAGING)
         registry.add(second, Note("local:test", "the same again"))

@@ -42,7 +42,7 @@ class Team:
     def __init__(self, server: ServerProcess) -> None:
         self.server = server
         self.data = ("--data-dir", str(server.folder / "data"))
-        self.admin = (server.folder / "data" / "admin.token").read_text(encoding="ascii").strip()
+        self.admin = server.token
         opened = run("users", "create", "--email", "ada@example.org", "--role", "engineer", *self.data, typed=PASSWORD)
         assert opened[0] == 0
         self.ada = self.login()["access_token"]

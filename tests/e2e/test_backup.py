@@ -26,14 +26,14 @@ def seatrial(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]
 
 
 @contextmanager
-def registering(server: ServerProcess, token: str) -> Iterator[list[str]]:
+def registering(server: ServerProcess) -> Iterator[list[str]]:
     """Somebody who registers one model after the other; what was acknowledged so far."""
     done, ended = [], Event()
 
     def go_on() -> None:
         while not ended.is_set():
             answer = server.http.post(
-                f"{server.url}/models?name=busy", content=LINEAR, headers={"Authorization": f"Bearer {token}"}
+                f"{server.url}/models?name=busy", content=LINEAR, headers={"Authorization": f"Bearer {server.token}"}
             )
             assert answer.status_code == 201, answer.text
             done.append(answer.json()["model_id"])
@@ -52,10 +52,9 @@ def test_a_restored_server_goes_on(
 ) -> None:
     """The operator, an account, a key and every model acknowledged before are there; the doctor finds nothing."""
     server = start_server()
-    token = (tmp_path / "data" / "admin.token").read_text("ascii").strip()
     command(tmp_path, "users", "create", "--email", EMAIL)
     key = command(tmp_path, "keys", "create", "--name", "it", "--scopes", "predict,read").strip()
-    with registering(server, token) as done:
+    with registering(server) as done:
         until(lambda: len(done) >= 3, "three are registered")
         before = list(done)
         made = seatrial(tmp_path, "backup", "it.tar")
@@ -71,8 +70,8 @@ def test_a_restored_server_goes_on(
     with server_process(after) as other, one_line(other) as line:
         assert line.predict(key).status_code == 200
         assert line.log_in(EMAIL, PASSWORD)["access_token"]
-        listed = {model["model_id"] for model in line.ask("GET", "/models", token=token).json()}
-        again = line.ask("POST", "/predict", {"data": DENVER}, token).json()["prediction"]
+        listed = {model["model_id"] for model in line.ask("GET", "/models", token=server.token).json()}
+        again = line.ask("POST", "/predict", {"data": DENVER}, server.token).json()["prediction"]
 
     assert {"digits:1", "geoclimate:1", *before} <= listed
     assert again == server.http.post(f"{server.url}/predict", json={"data": DENVER}).json()["prediction"]

@@ -97,4 +97,4 @@ def test_what_writes_is_sent_once(server: ServerProcess, tmp_path: Path) -> None
 
 def bearer(server: ServerProcess) -> str:
     """The operator's credentials."""
-    return f"Bearer {(server.folder / 'data' / 'admin.token').read_text('ascii').strip()}"
+    return f"Bearer {server.token}"

@@ -120,7 +120,7 @@ def _samples(server: ServerProcess) -> dict[str, float]:
 def test_every_call_makes_room_for_the_next(start_server: StartServer) -> None:
     """A key that may do one thing at once does one after the other, on one connection, however each of them ends."""
     server = start_server()
-    token = (server.folder / "data" / "admin.token").read_text(encoding="ascii").strip()
+    token = server.token
     wish = {"name": "one", "scopes": ["predict"], "concurrency_limit": 1}
     made = server.http.post(f"{server.url}/auth/keys", json=wish, headers={"Authorization": f"Bearer {token}"})
     key = {"Authorization": f"Bearer {made.json()['key']}"}

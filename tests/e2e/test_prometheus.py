@@ -13,8 +13,8 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from tests.e2e.helpers import Deployment, ask, everywhere, expect, known, new_name, promote, register
 from tests.fakes.onnx_models import linear
-from tests.live import PATIENCE, environment, until
-from tests.stack import ROOT, Stack, free_port
+from tests.live import PATIENCE, environment, free_port, until
+from tests.stack import ROOT, Stack
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 PROGRAM = shutil.which("prometheus") or ""

@@ -1,7 +1,6 @@
 """A server behind a real proxy: whom it takes a caller for, and what it lets them do."""
 
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import pytest
 from tests.e2e.callers import EMAIL, PASSWORD, audited, check_as_a_stranger
 from tests.e2e.conftest import StartServer
 from tests.inputs import DENVER
-from tests.live import PATIENCE, ServerProcess, until
+from tests.live import PATIENCE, ServerProcess, free_port, until
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 CONF = Path(__file__).with_name("nginx.conf")
@@ -35,8 +34,7 @@ pytestmark = [
 @contextmanager
 def proxied(server: ServerProcess, **headers: str) -> Iterator[httpx2.Client]:
     """Somebody who asks through a proxy of the test's own, and sends these headers with each request."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     folder = server.folder / "nginx"
     folder.mkdir()
     text = CONF.read_text(encoding="utf-8").replace("PORT", port).replace("UPSTREAM", str(server.port))

@@ -205,14 +205,19 @@ def without(deployment: Deployment, part: str) -> Iterator[None]:
         yield
 
 
+def check_goes_on(http: httpx2.Client, part: str) -> None:
+    """Assert that both replicas know that a part is gone, are ready, and answer rightly."""
+    until(lambda: all_say(http, part, "unavailable"), "both replicas know", PATIENCE)
+    for question in known("digits")[:50]:
+        ask(http, question)
+    expect(http.get("/health/ready"), 200)
+
+
 @pytest.mark.proves("R1")
 def test_without_the_database_predictions_go_on(deployment: Deployment) -> None:
     """Ready, and degraded; who writes is told to come again; once it is back, they may."""
     with without(deployment, "database"), deployment.caller() as http:
-        until(lambda: all_say(http, "database", "unavailable"), "both replicas know", PATIENCE)
-        for question in known("digits")[:50]:
-            ask(http, question)
-        expect(http.get("/health/ready"), 200)
+        check_goes_on(http, "database")
         refused = http.post("/models", params={"name": new_name()}, content=LINEAR)
         expect_problem(refused, 503, "storage-unavailable")
 
@@ -228,10 +233,7 @@ def test_without_the_database_predictions_go_on(deployment: Deployment) -> None:
 def test_without_the_cache_answers_are_the_same(deployment: Deployment) -> None:
     """Ready, degraded, and right."""
     with without(deployment, "cache"), deployment.user() as http:
-        until(lambda: all_say(http, "cache", "unavailable"), "both replicas know", PATIENCE)
-        for question in known("digits")[:50]:
-            ask(http, question)
-        expect(http.get("/health/ready"), 200)
+        check_goes_on(http, "cache")
         assert all_say(http, "database", "ok")
 
 

@@ -169,7 +169,7 @@ def test_what_is_not_http_is_400(server: ServerProcess, request_head: bytes) -> 
 def test_the_log_keeps_secrets(start_server: StartServer) -> None:
     """A failure is logged with its request id, but without the caller's credentials and inputs."""
     server = start_server("--request-timeout", "1e-9")
-    token = (server.folder / "data" / "admin.token").read_text().strip()
+    token = server.token
     headers = {"Authorization": f"Bearer {token}", "X-Request-ID": "late-one"}
     body = {"data": {**DENVER, "latitude": 44.125}}
     status = httpx2.post(f"{server.url}/predict", json=body, headers=headers).status_code
@@ -211,7 +211,7 @@ def test_the_log_says_what_is_served(server: ServerProcess) -> None:
 def test_a_public_server_without_credentials_gives_only_what_is_public(start_server: StartServer) -> None:
     """On 0.0.0.0 predictions and models are 401; health and documentation are 200; the admin token opens the rest."""
     server = start_server("--host", "0.0.0.0", "--anonymous-scopes", "")  # noqa: S104 - what is tested
-    token = (server.folder / "data" / "admin.token").read_text().strip()
+    token = server.token
     with httpx2.Client(base_url=server.url, timeout=PATIENCE) as http:
         assert http.post("/predict", json={"data": DENVER}).status_code == 401
         assert http.get("/models").status_code == 401

@@ -83,9 +83,7 @@ def versions_served(stack: Stack) -> set[str]:
 def test_an_upgrade_costs_no_request(stack: Stack, following: tuple[str, ...], tmp_path: Path) -> None:
     """Under load the old servers go on over the new schema, reading and writing; then new ones take their place."""
     writer, before = Writer(stack), versions_served(stack)
-    key = stack.command(
-        "keys", "create", "--name", "load", "--scopes", "predict,read", "--rate-limit", "1000000/second"
-    ).strip()
+    key = stack.make_key()
     with open_load(stack, key, tmp_path / "load", RATE / 4) as load:
         upgraded = stack.command("db", "upgrade", python=following)
         written_by_the_old = writer.write()

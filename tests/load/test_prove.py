@@ -33,7 +33,7 @@ def server(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ServerPro
 
 def run(server: ServerProcess, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     """A command beside the server, with the operator's token."""
-    token = (server.folder / "data" / "admin.token").read_text(encoding="ascii").strip()
+    token = server.token
     return subprocess.run(
         [*PYTHON, *arguments],
         cwd=server.folder,

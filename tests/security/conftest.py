@@ -52,7 +52,6 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     (folder / "link.bin").symlink_to("/etc/passwd")
     here, most = str(Path(__file__).parents[2]), str(MAX_MODEL_BYTES)
     with server_process(folder, command=WATCHED, PYTHONPATH=here, SEATRIAL_MAX_MODEL_BYTES=most) as server:
-        token = (folder / "data" / "admin.token").read_text(encoding="ascii").strip()
-        headers = {"Authorization": f"Bearer {token}"}
+        headers = {"Authorization": f"Bearer {server.token}"}
         with httpx2.Client(base_url=server.url, headers=headers, timeout=30) as http:
             yield Watched(folder, http)
