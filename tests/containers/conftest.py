@@ -20,6 +20,8 @@ FILES = ("-f", "deploy/compose.yaml", "-f", "deploy/compose.offline.yaml")
 IMAGE = "localhost/seatrial:tested"
 START_S = 120.0
 BUILD_S = 900.0
+KEPT = "24h"
+"""How long layers of builds before are kept for builds to come."""
 
 
 def podman(*arguments: str, check: bool = True) -> str:
@@ -112,6 +114,8 @@ class Composed:
             if volume.startswith(f"{self.project}_"):
                 podman("volume", "rm", "--force", volume, check=False)
         podman("network", "rm", "--force", f"{self.project}_default", check=False)
+        ours = ("label=org.opencontainers.image.title=Seatrial", f"until={KEPT}")
+        podman("image", "prune", "--force", *(part for one in ours for part in ("--filter", one)), check=False)
 
 
 @pytest.fixture(scope="module")

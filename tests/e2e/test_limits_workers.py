@@ -125,6 +125,7 @@ def test_redis_that_hangs_is_like_none(start_server: StartServer) -> None:
             assert line.ask("POST", "/auth/login", CREDENTIALS).status_code == 200
 
 
+@pytest.mark.shared
 @pytest.mark.proves("S33")
 def test_without_redis_each_worker_enforces_its_part(start_server: StartServer) -> None:
     """Which the log says once, as a warning, at the start."""
@@ -142,6 +143,7 @@ def test_without_redis_each_worker_enforces_its_part(start_server: StartServer) 
     assert (said["level"], said["workers"]) == ("warning", 2)
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize(
     "url", ["redis.example:6379", "http://:pass-1234@h:6379", "redis://:pass-1234@h:port/0", "redis://"]
 )

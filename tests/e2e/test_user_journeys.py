@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.e2e.helpers import (
     PATIENCE,
+    TARGET,
     Deployment,
     ask,
     everywhere,
@@ -204,10 +205,14 @@ def test_many_at_once_get_each_their_own_answer(deployment: Deployment) -> None:
 
 
 @pytest.mark.load
-def test_a_newcomer_has_a_graded_report_in_a_minute(deployment: Deployment, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shortened", [("--duration", "9s"), pytest.param((), marks=pytest.mark.long)])
+def test_a_newcomer_has_a_graded_report_in_a_minute(
+    request: pytest.FixtureRequest, tmp_path: Path, shortened: tuple[str, ...]
+) -> None:
     """`seatrial serve`, a first prediction, a smoke load, and a report that says pass; here, or at the target."""
-    arguments = ("trial", "load", "smoke", "--out", "first", "--json")
-    if deployment.stack is None:
+    arguments = ("trial", "load", "smoke", *shortened, "--out", "first", "--json")
+    if TARGET:
+        deployment: Deployment = request.getfixturevalue("deployment")
         done = deployment.seatrial(tmp_path, *arguments)
     else:
         with server_process(tmp_path) as server:

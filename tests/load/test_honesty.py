@@ -180,6 +180,7 @@ def test_memory_growth_is_found(tmp_path: Path) -> None:
     assert (code, found["verdict"]["reasons"][0].partition(" is ")[0]) == (1, "memory_growth of all")
 
 
+@pytest.mark.shared
 @quick
 def test_a_generator_at_its_limit_proves_nothing(tmp_path: Path) -> None:
     """More requests a second than one process can send: not proven, whatever came back."""
@@ -189,6 +190,7 @@ def test_a_generator_at_its_limit_proves_nothing(tmp_path: Path) -> None:
     assert [check["name"] for check in found["checks"] if check["holds"] is False] != []
 
 
+@pytest.mark.shared
 @quick
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux pins a process to a core")
 def test_a_generator_whose_cpu_is_taken_away_proves_nothing(tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ def test_every_request_is_sent_when_it_is_due(tmp_path: Path, arrivals: Arrivals
     assert list(tmp_path.iterdir()) == [tmp_path / FILE_NAME]
 
 
+@pytest.mark.shared
 def test_what_is_asked_does_not_depend_on_the_gap_before_it(tmp_path: Path) -> None:
     """The mean Poisson gap before one model's questions is that before the other's, within a third."""
     with planted_server() as url:
@@ -152,6 +153,7 @@ def test_our_own_limit_of_open_files_is_no_fault_of_the_target(tmp_path: Path) -
     assert max(late_ms(sample) + sample.latency_ms for sample in samples) == pytest.approx(1000, abs=200)
 
 
+@pytest.mark.shared
 def test_a_request_that_left_no_record_is_a_fault_of_the_generator(tmp_path: Path) -> None:
     """A check that cannot judge an answer must not make it go unseen: nothing is proven."""
 

@@ -50,7 +50,7 @@ def read(folder: Path) -> Any:  # noqa: ANN401 - a JSON document
 
 def test_a_version_proves_itself_for_staging(server: ServerProcess) -> None:
     """What was counted by both workers agrees; production asks for load.high, and says how to come by it."""
-    done = run(server, "trial", "prove", "--model", "digits:2", "--duration", "12s", "--out", "proof", "--submit")
+    done = run(server, "trial", "prove", "--model", "digits:2", "--duration", "9s", "--out", "proof", "--submit")
     moved = run(server, "models", "promote", "digits:2", "staging", "--reason", "proven")
     refused = run(server, "models", "promote", "digits:2", "production")
     decision = read(server.folder / "proof" / "gate.json")
@@ -63,6 +63,7 @@ def test_a_version_proves_itself_for_staging(server: ServerProcess) -> None:
     assert "Run: seatrial trial prove --model digits:2 --plan high --submit" in refused.stderr
 
 
+@pytest.mark.shared
 @pytest.mark.parametrize("server", [{"SEATRIAL_SLO": str(BENCH_ONLY)}], indirect=True)
 def test_a_champion_is_asked_in_turn_under_the_same_trial(server: ServerProcess) -> None:
     """Its pairs are counted apart; one pair is too few to tell, and that is what the gate says."""

@@ -1,5 +1,6 @@
 """`seatrial`: the commands. Each imports its room when it runs, so that `seatrial --help` answers at once."""
 
+import gc
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -120,6 +121,7 @@ def _serve(flags: dict[str, Any], config: Path | None) -> None:
     except (ValueError, OSError) as error:
         _refuse(explain(error))
 
+    gc.disable()  # nothing that is loaded here is garbage, and looking for it is a tenth of a start
     from functools import partial
 
     from seatrial.grading.toml import WrongFile
@@ -128,6 +130,8 @@ def _serve(flags: dict[str, Any], config: Path | None) -> None:
     from seatrial.server.core.errors import ModelUnusable, StorageUnavailable
     from seatrial.server.telemetry import logs
 
+    gc.freeze()
+    gc.enable()
     try:
         read_rules(settings)
         prepare(settings)
