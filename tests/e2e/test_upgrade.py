@@ -80,6 +80,7 @@ def versions_served(stack: Stack) -> set[str]:
     return {httpx2.get(f"{replica.url}/").json()["version"] for replica in stack.replicas}
 
 
+@pytest.mark.proves("R3")
 def test_an_upgrade_costs_no_request(stack: Stack, following: tuple[str, ...], tmp_path: Path) -> None:
     """Under load the old servers go on over the new schema, reading and writing; then new ones take their place."""
     writer, before = Writer(stack), versions_served(stack)
