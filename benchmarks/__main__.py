@@ -8,16 +8,16 @@ import time
 
 BENCHMARKS: dict[str, tuple[tuple[str, ...], tuple[str, ...] | None]] = {
     "ceiling": ((), ("--pairs", "3", "--seconds", "2")),
-    "scaling": ((), ("--pairs", "1", "--seconds", "1")),
+    "scaling": ((), ("--pairs", "1", "--seconds", "1", "--connections", "1", "32", "256")),
     "batch": ((), ("--pairs", "2", "--seconds", "2")),
-    "cache": ((), ("--pairs", "3", "--seconds", "2")),
-    "overload": ((), ("--seconds", "9")),
-    "users": ((), ("--seconds", "15")),
+    "cache": ((), ("--pairs", "2", "--seconds", "2")),
+    "overload": ((), ("--seconds", "6")),
+    "users": ((), ("--seconds", "8")),
     "swap": ((), ("--swaps", "2")),
     "logins": (("--windows", "12"), ("--windows", "2")),
-    "generators": ((), ("--seconds", "2")),
+    "generators": ((), ("--turns", "1", "--seconds", "2")),
     "peers": ((), ("fastapi", "--pairs", "2", "--seconds", "2")),
-    "soak": ((), ("--minutes", "0.3")),
+    "soak": ((), ("--minutes", "0.15")),
     "replicas": ((), ("--pairs", "1", "--seconds", "2")),
     "faults": ((), ("a replica killed (SIGKILL)", "--seconds", "3")),
     "chaos": ((), None),
@@ -41,9 +41,11 @@ def run(*, quick: bool, env: dict[str, str]) -> int:
         if flags is None:
             continue
         print(f"\n== {name}", flush=True)
+        since = time.monotonic()
         command = [sys.executable, "-m", f"benchmarks.{name}", *flags]
         if subprocess.run(command, check=False, env=env).returncode:
             failed.append(name)
+        print(f"{name} took {time.monotonic() - since:.0f} s", flush=True)
     print(f"\n{time.monotonic() - begin:.0f} s; {'failed: ' + ', '.join(failed) if failed else 'all held'}")
     return 1 if failed else 0
 

@@ -2,10 +2,11 @@
 
 from locust import constant, task
 
+from seatrial.trials.core.models import bundled
 from seatrial.trials.core.questions import Question, expect_ok, predictions
 from seatrial.trials.load.swarm.users import SeatrialUser
 
-_digit = predictions("digits")[0]
+_digit = predictions(bundled("digits"))[0]
 QUESTION = Question("POST /", "POST", "/", expect_ok, _digit.body, "", _digit.headers)
 
 

@@ -19,6 +19,7 @@ from benchmarks import harness
 from benchmarks.ours import GENERATOR_CORE, SERVER_CORE
 
 from seatrial.trials.core.client import measure_ceiling
+from seatrial.trials.core.models import bundled
 from seatrial.trials.core.noop import noop_server
 from seatrial.trials.core.questions import Question, expect_ok, predictions
 from seatrial.trials.core.target import Target, Weighted
@@ -39,7 +40,7 @@ def locust(url: str, seconds: int) -> float:
 
 def open_loop(url: str, rate: float, seconds: float) -> tuple[float, float]:
     """Requests a second that were sent in time, and the share of a core that it took."""
-    question = predictions("digits")[0]
+    question = predictions(bundled("digits"))[0]
     asked = Question("POST /", "POST", "/", expect_ok, question.body, "", question.headers)
     with tempfile.TemporaryDirectory() as folder:
         target = Target(url, requests=(Weighted(asked, 1),))
@@ -60,7 +61,7 @@ def main() -> int:
         os.sched_setaffinity(0, {GENERATOR_CORE})
         for _ in range(options.turns):
             sent, cpu = open_loop(url, options.rate, options.seconds)
-            limit = asyncio.run(measure_ceiling(predictions("digits")[0], url))
+            limit = asyncio.run(measure_ceiling(predictions(bundled("digits"))[0], url))
             rows.append({"locust": locust(url, options.seconds), "open": sent, "open_cpu": cpu, "client": limit})
     found = {name: statistics.median(row[name] for row in rows) for name in rows[0]}
     busy = f"{found['open_cpu']:.0%} of a core"

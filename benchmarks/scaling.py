@@ -38,9 +38,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=3, help="for each number of connections")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of a block")
+    parser.add_argument("--connections", type=int, nargs="+", default=CONNECTIONS)
     options = parser.parse_args()
     found: list[dict[str, Any]] = []
-    for connections in CONNECTIONS:
+    for connections in options.connections:
         pairs = measure(options.pairs, options.seconds, connections)
         ratio = harness.interval([a.requests_per_second / b.requests_per_second for a, b in pairs])
         row = {

@@ -18,12 +18,21 @@ from benchmarks.ours import GENERATOR_CORE, server
 from seatrial.trials.core.noop import noop_server
 
 USERS = 100
+PLAN = """
+schema = "seatrial/plan/v1"
+name = "users"
+users = {users}
+spawn_rate = 25
+duration = "{seconds}s"
+classes = ["MNISTAPIUser"]
+"""
 
 
 def total(url: str, key: str, seconds: int, folder: Path) -> dict[str, Any]:
     """All that they asked, as `seatrial trial load` measured it."""
-    command = ["taskset", "-c", str(GENERATOR_CORE), sys.executable, "-m", "seatrial", "trial", "load", "medium"]
-    command += ["--users", str(USERS), "--classes", "MNISTAPIUser", "--duration", f"{seconds}s"]
+    plan = folder.with_suffix(".toml")
+    plan.write_text(PLAN.format(users=USERS, seconds=seconds), encoding="utf-8")
+    command = ["taskset", "-c", str(GENERATOR_CORE), sys.executable, "-m", "seatrial", "trial", "load", str(plan)]
     command += ["--target", url, "--api-key", key, "--out", str(folder), "--json"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if not done.stdout:
