@@ -18,6 +18,7 @@ from tests.live import free_port, until
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ("-f", "deploy/compose.yaml", "-f", "deploy/compose.offline.yaml")
 IMAGE = "localhost/seatrial:tested"
+REPLICAS = ("api-1", "api-2")
 START_S = 120.0
 BUILD_S = 900.0
 KEPT = "24h"
@@ -134,6 +135,7 @@ def composed(engine: str) -> Iterator[Composed]:
     try:
         stack.compose("up", "--build", "-d")
         until(stack.answers, "a prediction is answered", START_S)
+        until(lambda: all(stack.is_ready(name) for name in REPLICAS), "both replicas are ready", START_S)
         yield stack
     finally:
         stack.remove()
