@@ -12,13 +12,14 @@ from pathlib import Path
 
 from benchmarks import harness
 from benchmarks.ours import GENERATOR_CORE, SERVER_CORE, asking, server, write_bodies
+from tests.live import free_port
 
 
 def measure(pairs: int, seconds: float, connections: int) -> list[tuple[harness.Block, harness.Block]]:
     """Interleaved blocks: ours and the bare one."""
     with tempfile.TemporaryDirectory() as folder:
         bodies = write_bodies(Path(folder) / "bodies")
-        port = harness.free_port()
+        port = free_port()
         bare = f"http://127.0.0.1:{port}"
         ceiling = [sys.executable, str(harness.ROOT / "bare.py"), str(port)]
         with (

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from benchmarks import harness
+from tests.live import free_port, operator_token
 
 from seatrial import zoo
 
@@ -44,12 +45,12 @@ def server(
         settings: of the environment; without SEATRIAL_ before them.
     """
     folder.mkdir(exist_ok=True)
-    port = harness.free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     known = {"DATA_DIR": str(folder), "LOG_LEVEL": "error", "GATE": "off", **settings}
     env = {f"SEATRIAL_{name}": value for name, value in known.items()}
     with harness.pinned([sys.executable, *command, "--port", str(port)], core, f"{url}/health/ready", env) as pid:
-        token = (folder / "admin.token").read_text(encoding="ascii").strip()
+        token = operator_token(folder)
         yield Ours(url, pid, a_key(folder), token)
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import psutil
 from benchmarks import harness
 from benchmarks.ours import GENERATOR_CORE, SERVER_CORE, asking, images, server, write_bodies
+from tests.live import free_port
 
 HERE = harness.ROOT / "peers"
 HOMES = harness.ROOT / ".peers"
@@ -144,10 +145,10 @@ def version(programs: Path, package: str) -> str:
 @contextmanager
 def running(peer: Peer, programs: Path, folder: Path) -> Iterator[tuple[str, int]]:
     """A peer that answers: its URL, and its first process."""
-    port = harness.free_port()
+    port = free_port()
     folder.mkdir()
     for name, document in (peer.files or {}).items():
-        free = {key: harness.free_port() for key in ("grpc_port", "metrics_port") if key in document}
+        free = {key: free_port() for key in ("grpc_port", "metrics_port") if key in document}
         told = {**document, **free, **({"http_port": port} if "http_port" in document else {})}
         (folder / name).write_text(json.dumps(told), encoding="utf-8")
     names = {"bin": str(programs), "port": str(port), "folder": str(folder)}

@@ -45,6 +45,21 @@ def environment(folder: Path, **variables: str) -> dict[str, str]:
     return {**inherited, "TMPDIR": str(temporary), "SEATRIAL_DATA_DIR": str(folder / "data"), **variables}
 
 
+@contextmanager
+def between(begin: Callable[[], object], end: Callable[[], object]) -> Iterator[None]:
+    """Something is so for a while: one call makes it so, the other undoes it, however that while ends."""
+    begin()
+    try:
+        yield
+    finally:
+        end()
+
+
+def operator_token(data: Path) -> str:
+    """The operator's, of a server's data directory."""
+    return (data / "admin.token").read_text(encoding="ascii").strip()
+
+
 def free_port() -> int:
     """A port of loopback that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -93,7 +108,7 @@ class ServerProcess:
     @property
     def token(self) -> str:
         """The operator's."""
-        return (self.folder / "data" / "admin.token").read_text(encoding="ascii").strip()
+        return operator_token(self.folder / "data")
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The lines of the log so far with this event."""

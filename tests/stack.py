@@ -17,7 +17,7 @@ from tests.fakes.postgres import Postgres, postgres_server
 from tests.fakes.proxy import FaultProxy
 from tests.fakes.redis import RedisServer, redis_server
 from tests.fakes.wire import Wire, wired
-from tests.live import PATIENCE, PYTHON, ServerProcess, environment, free_port, until
+from tests.live import PATIENCE, PYTHON, ServerProcess, environment, free_port, operator_token, until
 
 ROOT = Path(__file__).resolve().parents[1]
 HAPROXY = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin")
@@ -113,7 +113,7 @@ class Stack:
     @property
     def token(self) -> str:
         """The operator's."""
-        return (self.data / "admin.token").read_text(encoding="ascii").strip()
+        return operator_token(self.data)
 
     def begin(self) -> None:
         """Bring the database to our schema, start everything, and wait until it serves."""

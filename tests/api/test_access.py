@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 from tests.inprocess import caller, problem, serving
 from tests.inputs import DENVER, Json
+from tests.live import operator_token
 
 from seatrial.server.access.principal import Scope
 
@@ -75,7 +76,7 @@ def app(data_dir: Path) -> Iterator[ASGIApp]:
 @pytest.fixture(scope="module")
 def token(app: ASGIApp, data_dir: Path) -> str:
     del app
-    return (data_dir / "admin.token").read_text(encoding="ascii").strip()
+    return operator_token(data_dir)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 from tests.inprocess import caller, faults, problem, serving
 from tests.inputs import DENVER
+from tests.live import operator_token
 
 from seatrial.server.access.audit import AuditEntry
 from seatrial.server.access.passwords import Passwords
@@ -53,7 +54,7 @@ def bearer(token: str) -> dict[str, str]:
 
 
 def operator(data_dir: Path) -> dict[str, str]:
-    return bearer((data_dir / "admin.token").read_text().strip())
+    return bearer(operator_token(data_dir))
 
 
 def audit(data_dir: Path) -> list[AuditEntry]:

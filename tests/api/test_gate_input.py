@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 from tests.inprocess import faults, problem, serving
+from tests.live import operator_token
 
 PROMOTE = "/models/digits:1/promote"
 
@@ -15,7 +16,7 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """Somebody who may do everything, and a gate that asks for nothing."""
     folder: Path = tmp_path_factory.mktemp("data")
     with serving(folder, setting={"gate": "off"}) as client:
-        client.headers["Authorization"] = f"Bearer {(folder / 'admin.token').read_text(encoding='ascii').strip()}"
+        client.headers["Authorization"] = f"Bearer {operator_token(folder)}"
         yield client
 
 
@@ -109,7 +110,7 @@ def test_the_body_of_a_proof_is_read_as_every_body(
 def test_a_proof_is_bounded(tmp_path: Path) -> None:
     """As every body is."""
     with serving(tmp_path, setting={"max_body_bytes": 1000}) as client:
-        client.headers["Authorization"] = f"Bearer {(tmp_path / 'admin.token').read_text(encoding='ascii').strip()}"
+        client.headers["Authorization"] = f"Bearer {operator_token(tmp_path)}"
 
         problem(client.post("/models/digits:1/proofs", content=b" " * 1001), 413, "body-too-large")
 

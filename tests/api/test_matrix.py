@@ -10,6 +10,7 @@ import pytest
 from fastapi import APIRouter
 from starlette.testclient import TestClient
 from tests.inprocess import serving
+from tests.live import operator_token
 
 from seatrial.server.access.principal import ALL_SCOPES, ROLES, Scope
 from seatrial.server.api.guard import policies_of
@@ -34,7 +35,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     folder = tmp_path_factory.mktemp("matrix")
     setting: dict[str, Any] = {"host": "0.0.0.0", "registration": "open"}  # noqa: S104 - nothing is bound
     with serving(folder, setting=setting) as client:
-        operator = {"Authorization": f"Bearer {(folder / 'admin.token').read_text().strip()}"}
+        operator = {"Authorization": f"Bearer {operator_token(folder)}"}
         callers = {"anonymous": NOTHING}
         for role in PEOPLE:
             callers[role] = person(client, folder, role)

@@ -14,6 +14,7 @@ from tests.fakes.models import digest_of
 from tests.fakes.onnx_models import answers, forest, linear, softmax
 from tests.fakes.registry import MemoryRegistry
 from tests.inprocess import caller, converse, faults, problem, serving
+from tests.live import operator_token
 
 from seatrial.server.core.errors import StorageFull, StorageUnavailable
 from seatrial.server.registry.ledger import Note
@@ -35,7 +36,7 @@ class Sender(NamedTuple):
     @property
     def token(self) -> str:
         """The operator's."""
-        return (self.data / "admin.token").read_text(encoding="ascii").strip()
+        return operator_token(self.data)
 
     def send(self, query: str = "name=it", **request: Any) -> Any:  # noqa: ANN401 - a response
         """One request, with the operator's token."""

@@ -93,11 +93,7 @@ def schema(server: ServerProcess) -> Schema:
 @pytest.fixture(scope="module")
 def operator(server: ServerProcess) -> dict[str, str]:
     """The credentials of somebody who may do everything."""
-    return {"Authorization": f"Bearer {token_of(server)}"}
-
-
-def token_of(server: ServerProcess) -> str:
-    return server.token
+    return {"Authorization": f"Bearer {server.token}"}
 
 
 def served(path: str) -> dict[str, str]:
@@ -205,7 +201,7 @@ class Fresh(NamedTuple):
     def answer(self, method: str, path: str, status: int, **parts: Any) -> Any:  # noqa: ANN401 - of Schemathesis
         """What the operator is answered, which must be as described."""
         case = self.schema[path][method].Case(**parts)
-        response = case.call_and_validate(checks=CHECKS, headers={"Authorization": f"Bearer {token_of(self.server)}"})
+        response = case.call_and_validate(checks=CHECKS, headers={"Authorization": f"Bearer {self.server.token}"})
         assert response.status_code == status
         return response.json()
 
@@ -218,7 +214,7 @@ def fresh(tmp_path: Path) -> Iterator[Fresh]:
 
 def test_what_a_version_goes_through_is_as_described(fresh: Fresh) -> None:
     """A proof that is taken, and refused when it comes again; a promotion, the way back, and the ledger of both."""
-    data, token = fresh.server.folder / "data", token_of(fresh.server)
+    data, token = fresh.server.folder / "data", fresh.server.token
     with closing(open_registry(None, data)) as registry:
         second = replace(registry.get("geoclimate:1"), version=2, stage=Stage.STAGING)
         registry.add(second, Note("local:test", "new"))

@@ -15,7 +15,7 @@ from tests.fakes.onnx_models import linear
 from tests.live import PATIENCE, until
 
 from seatrial.trials.core.models import bundled
-from seatrial.trials.core.questions import predictions
+from seatrial.trials.core.questions import Question, predictions
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow]
 LINEAR: bytes = linear().SerializeToString()
@@ -66,19 +66,26 @@ def test_only_this_machine_can_reach_it(composed: Composed) -> None:
 
 
 def test_both_replicas_answer_rightly(composed: Composed) -> None:
-    """Known inputs of both models, by the balancer; each replica answers some."""
+    """Known inputs of both models, by the balancer; each replica has answered some."""
+    digits, geoclimate = predictions(bundled("digits")), predictions(bundled("geoclimate"))
     with httpx2.Client(base_url=composed.url, timeout=PATIENCE) as http:
-        for question in (*predictions(bundled("digits")), *predictions(bundled("geoclimate"))):
+
+        def ask(question: Question) -> None:
             answer = http.post("/predict", content=question.body, headers={"Content-Type": "application/json"})
             assert not question.check(answer.status_code, answer.content)
 
-    def has_answered(service: str) -> bool:
-        asked = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8000/metrics').read().decode())"
-        text = podman("exec", composed.container(service), "/opt/seatrial/bin/python", "-c", asked)
-        return 'seatrial_predicted_examples_total{model="geoclimate:1"}' in text
+        def has_answered(service: str) -> bool:
+            asked = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8000/metrics').read().decode())"
+            text = podman("exec", composed.container(service), "/opt/seatrial/bin/python", "-c", asked)
+            return 'seatrial_predicted_examples_total{model="digits:1"}' in text
 
-    for service in REPLICAS:  # the balancer may not have found both yet
-        until(lambda: composed.answers() and has_answered(service), f"{service} has answered", START_S)  # noqa: B023
+        def each_has_answered() -> bool:
+            ask(digits[0])  # again: the balancer may not have found both before
+            return all(map(has_answered, REPLICAS))
+
+        for question in (*digits, *geoclimate):
+            ask(question)
+        until(each_has_answered, "each replica has answered a digit", START_S)
 
 
 def test_prometheus_sees_all_of_it(composed: Composed) -> None:

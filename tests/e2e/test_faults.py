@@ -13,11 +13,12 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.load,
     pytest.mark.shared,
-    pytest.mark.long,  # in CI `test_upgrade` restarts each replica under load, and `test_containers` kills one
     pytest.mark.skipif(HAPROXY is None, reason="needs HAProxy: apt-get install haproxy"),
 ]
 RATE = 50
 SECONDS = 3.0
+QUICK = ("rolling restart of both replicas",)
+"""The others are for those who have the time."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,9 @@ def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.mark.proves("R3")
 @pytest.mark.proves("R16")
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    "fault", [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in FAULTS]
+)
 def test_no_prediction_is_lost_and_none_is_wrong(request: pytest.FixtureRequest, tmp_path: Path, fault: str) -> None:
     """Before, meanwhile and after; what writes is told to come again where it has to, and can afterwards."""
     if FAULTS[fault][0] in ROOT_ONLY and not possible():

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from tests.fakes.small_disk import fill, inside, on_small_disk
 from tests.inprocess import problem
-from tests.live import PYTHON, ServerProcess, environment, server_process, until
+from tests.live import PYTHON, ServerProcess, environment, operator_token, server_process, until
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +47,7 @@ def test_predictions_go_on_with_a_full_disk(server: ServerProcess, tmp_path: Pat
         return json.loads(done.stdout)
 
     def register() -> httpx2.Response:
-        token = Path(f"/proc/{server.pid}/root{tmp_path}/data/admin.token").read_text(encoding="ascii").strip()
+        token = operator_token(Path(f"/proc/{server.pid}/root{tmp_path}/data"))
         headers = {"Authorization": f"Bearer {token}"}
         return server.http.post(f"{server.url}/models?name=again", content=MODEL.read_bytes(), headers=headers)
 
@@ -71,10 +71,9 @@ def test_a_full_disk_of_temporary_files_is_told(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path, command=(*on_small_disk(small, "1m"), *PYTHON, "serve"), TMPDIR=str(small))
     try:
         server.wait_until_serving()
-        token = (tmp_path / "data" / "admin.token").read_text(encoding="ascii").strip()
 
         def register() -> httpx2.Response:
-            headers = {"Authorization": f"Bearer {token}"}
+            headers = {"Authorization": f"Bearer {server.token}"}
             return server.http.post(f"{server.url}/models?name=it", content=MODEL.read_bytes(), headers=headers)
 
         assert register().status_code == 201

@@ -33,14 +33,13 @@ class Gate:
     def __init__(self, server: ServerProcess) -> None:
         self.server = server
         self.data = server.folder / "data"
-        token = (self.data / "admin.token").read_text(encoding="ascii").strip()
-        self.bearer = {"Authorization": f"Bearer {token}"}
+        self.bearer = {"Authorization": f"Bearer {server.token}"}
         with closing(open_registry(None, self.data)) as registry:
             first = registry.get("digits:1")
             for version in (2, 3):
                 registry.add(replace(first, version=version, stage=Stage.DEV), Note("local:test", "the same again"))
         done = self.command(
-            "trial", "prove", "--model", "digits:2", "--target", server.url, "--out", "proof", "--api-key", token
+            "trial", "prove", "--model", "digits:2", "--target", server.url, "--out", "proof", "--api-key", server.token
         )
         assert done.returncode == 0, done.stderr
         self.proof: Json = json.loads((server.folder / "proof" / "golden" / "proof.json").read_bytes())

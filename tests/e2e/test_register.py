@@ -108,8 +108,7 @@ def test_json_has_the_whole_manifest(tmp_path: Path) -> None:
 def test_registrations_at_once_lose_nothing(start_server: StartServer, tmp_path: Path) -> None:
     """From many callers, over two workers: each gets a number of its own, and the ledger is whole."""
     server = start_server("--workers", "2", workers=2)
-    token = (tmp_path / "data" / "admin.token").read_text(encoding="ascii").strip()
-    headers = {"Authorization": f"Bearer {token}"}
+    headers = {"Authorization": f"Bearer {server.token}"}
     with ThreadPoolExecutor(8) as threads:
         done = list(
             threads.map(

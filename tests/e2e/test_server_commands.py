@@ -38,7 +38,7 @@ class Operator:
     def __init__(self, server: ServerProcess) -> None:
         self.server = server
         self.data = server.folder / "data"
-        self.key = (self.data / "admin.token").read_text(encoding="ascii").strip()
+        self.key = server.token
 
     def here(self, *arguments: str) -> Done:
         """`seatrial models` on the data directory: exit code, output and errors."""

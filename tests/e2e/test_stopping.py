@@ -172,8 +172,7 @@ def test_workers_answer_and_count_together(start_server: StartServer) -> None:
 def test_a_stop_does_not_wait_for_an_inspection(start_server: StartServer, tmp_path: Path) -> None:
     """Who registers a file that takes its time is told so, also who waits for a turn; the processes are gone."""
     server = start_server()
-    token = (tmp_path / "data" / "admin.token").read_text(encoding="ascii").strip()
-    content, headers = endless().SerializeToString(), {"Authorization": f"Bearer {token}"}
+    content, headers = endless().SerializeToString(), {"Authorization": f"Bearer {server.token}"}
 
     def register(_: int) -> httpx2.Response:
         return server.http.post(f"{server.url}/models?name=it", content=content, headers=headers)

@@ -3,14 +3,14 @@
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import psutil
 import psycopg
-from tests.live import until
+from tests.live import between, until
 
 _numbers = count(1)
 
@@ -42,23 +42,13 @@ class Postgres:
             connection.execute(f"CREATE DATABASE {name}")
         return self.url.replace("/postgres?", f"/{name}?", 1)
 
-    @contextmanager
-    def stopped(self) -> Iterator[None]:
+    def stopped(self) -> AbstractContextManager[None]:
         """Stopped for a while; afterwards the same server, with what it held."""
-        self.stop()
-        try:
-            yield
-        finally:
-            self.start()
+        return between(self.stop, self.start)
 
-    @contextmanager
-    def killed(self) -> Iterator[None]:
+    def killed(self) -> AbstractContextManager[None]:
         """The same, ended as by a crash."""
-        self.kill()
-        try:
-            yield
-        finally:
-            self.start()
+        return between(self.kill, self.start)
 
     def stop(self) -> None:
         """End it."""

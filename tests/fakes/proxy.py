@@ -3,9 +3,11 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Self
+
+from tests.live import between
 
 BLOCK = 2**16
 Upstream = Path | int
@@ -42,23 +44,16 @@ class FaultProxy:
         self._thread.join()
         self._loop.close()
 
-    @contextmanager
-    def gone(self) -> Iterator[None]:
+    def gone(self) -> AbstractContextManager[None]:
         """Connections are refused, and those that are open were cut: as if there were nothing."""
-        self._run(self._hang_up())
-        try:
-            yield
-        finally:
-            self._run(self._listen())
+        return between(lambda: self._run(self._hang_up()), lambda: self._run(self._listen()))
 
-    @contextmanager
-    def still(self) -> Iterator[None]:
+    def still(self) -> AbstractContextManager[None]:
         """Whoever connects is accepted, and nothing is ever answered: as if the wire were cut."""
-        self._loop.call_soon_threadsafe(self._passing.clear)
-        try:
-            yield
-        finally:
-            self._loop.call_soon_threadsafe(self._passing.set)
+        return between(
+            lambda: self._loop.call_soon_threadsafe(self._passing.clear),
+            lambda: self._loop.call_soon_threadsafe(self._passing.set),
+        )
 
     @contextmanager
     def slow(self, seconds: float) -> Iterator[None]:

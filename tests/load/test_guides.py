@@ -3,13 +3,12 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from tests.live import server_process
+from tests.live import free_port, server_process
 
 pytestmark = [pytest.mark.load, pytest.mark.long]
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,8 +28,7 @@ def test_somebody_elses_api(tmp_path: Path) -> None:
     shutil.copytree(GUIDES / "another-api", folder)
     page = (GUIDES / "test-another-api.md").read_text(encoding="utf-8")
     (shell,) = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
-    with socket.create_server(("127.0.0.1", 0)) as freed:
-        port = str(freed.getsockname()[1])
+    port = str(free_port())
     target = folder / "digits.toml"
     target.write_text(target.read_text(encoding="utf-8").replace("9000", port), encoding="utf-8")
     script = shell.replace("9000", port).replace(". .venv/bin/activate\n", "")

@@ -3,7 +3,6 @@
 import os
 import resource
 import signal
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.fakes.planted import planted_server
-from tests.live import PATIENCE, PYTHON, hear_interrupts, until
+from tests.live import PATIENCE, PYTHON, free_port, hear_interrupts, until
 
 from seatrial.contracts.record import Run, Sample
 from seatrial.grading.spec import read_slo
@@ -172,11 +171,8 @@ def test_a_request_that_left_no_record_is_a_fault_of_the_generator(tmp_path: Pat
 @pytest.mark.shared
 def test_a_target_that_is_not_there_is_told_before_anything_is_measured(tmp_path: Path) -> None:
     """It could not run; nothing is written."""
-    with socket.create_server(("127.0.0.1", 0)) as freed:
-        port = freed.getsockname()[1]
-
     with pytest.raises(CouldNotRun, match="does not accept connections"):
-        run_open(LOAD, Target(f"http://127.0.0.1:{port}"), tmp_path, ignore)
+        run_open(LOAD, Target(f"http://127.0.0.1:{free_port()}"), tmp_path, ignore)
     assert list(tmp_path.iterdir()) == []
 
 

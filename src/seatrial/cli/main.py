@@ -121,7 +121,7 @@ def _serve(flags: dict[str, Any], config: Path | None) -> None:
     except (ValueError, OSError) as error:
         _refuse(explain(error))
 
-    gc.disable()  # nothing that is loaded here is garbage, and looking for it is a tenth of a start
+    gc.disable()  # nothing that is loaded here is garbage, and looking for it is a fifth of a start
     from functools import partial
 
     from seatrial.grading.toml import WrongFile

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from tests.live import free_port
 
 from seatrial.contracts.record import Sample
 from seatrial.trials.core.client import Clock, client, measure_ceiling
@@ -118,10 +119,7 @@ def test_what_is_no_answer_is_a_fault(answer: bytes, fault: str) -> None:
 
 def test_a_port_that_nobody_listens_on_is_a_fault() -> None:
     """The request is counted, as one that got no answer."""
-    with socket.create_server(("127.0.0.1", 0)) as freed:
-        port = freed.getsockname()[1]
-
-    sample = ask(Target(f"http://127.0.0.1:{port}"))
+    sample = ask(Target(f"http://127.0.0.1:{free_port()}"))
 
     assert (sample.status, sample.ok) == (0, False)
     assert sample.fault.startswith("no answer: ClientConnectorError")

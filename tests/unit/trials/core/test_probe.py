@@ -1,9 +1,8 @@
 """The few questions about a target that are no part of the load."""
 
-import socket
-
 import pytest
 from tests.fakes.planted import DIGEST, planted_server
+from tests.live import free_port
 
 from seatrial.contracts.record import Subject
 from seatrial.trials.core import probe
@@ -14,8 +13,7 @@ from seatrial.trials.core.target import Target
 
 def nobody() -> Target:
     """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as freed:
-        return Target(f"http://127.0.0.1:{freed.getsockname()[1]}")
+    return Target(f"http://127.0.0.1:{free_port()}")
 
 
 def test_a_seatrial_server_tells_its_models_and_its_memory() -> None:
