@@ -19,6 +19,7 @@ from pathlib import Path
 import httpx2
 import numpy as np
 from benchmarks import harness
+from tests.fakes.names import NameServer
 from tests.fakes.onnx_models import linear
 from tests.fakes.small_disk import fill
 from tests.fakes.wire import possible
@@ -94,6 +95,7 @@ def require(fact: bool, expected: str) -> None:  # noqa: FBT001 - a fact
         raise RuntimeError(f"expected: {expected}")
 
 
+LINUX_AND_ROOT = "network namespaces take Linux and root"
 Fault = Callable[[Stack, float], Broken]
 """Breaks a part for so many seconds, and mends it."""
 
@@ -196,8 +198,23 @@ def cache_cut(stack: Stack, seconds: float) -> Broken:
 def wire_cut(stack: Stack, seconds: float) -> Broken:
     """The wire to PostgreSQL and Redis is cut: nothing passes, and nobody is told."""
     if stack.wire is None:
-        raise RuntimeError("network namespaces take Linux and root")
+        raise RuntimeError(LINUX_AND_ROOT)
     return refusing(stack, stack.wire.cut(), seconds)
+
+
+def names_silent(stack: Stack, seconds: float) -> Broken:
+    """PostgreSQL and Redis start again, and the name server says nothing when it is asked where they are."""
+    if stack.names is None:
+        raise RuntimeError(LINUX_AND_ROOT)
+
+    @contextmanager
+    def unheard(names: NameServer) -> Iterator[None]:
+        with names.silent():
+            with stack.postgres.killed(), stack.redis.killed():
+                pass
+            yield
+
+    return refusing(stack, unheard(stack.names), seconds)
 
 
 def disk_full(stack: Stack, seconds: float) -> Broken:
@@ -225,10 +242,13 @@ FAULTS: dict[str, tuple[Fault, float]] = {
     "Redis 100 ms slower": (cache_slow, 10.0),
     "connections to Redis reset": (cache_cut, 10.0),
     "the wire to PostgreSQL and Redis cut": (wire_cut, 15.0),
+    "the name server says nothing": (names_silent, 30.0),
     "the disk full": (disk_full, 10.0),
 }
 """Each with how long it lasts."""
-ROOT_ONLY = frozenset({wire_cut, disk_full})
+FAR = frozenset({wire_cut, names_silent})
+"""Those for which PostgreSQL and Redis have to stand at the other end of a wire, under a name."""
+ROOT_ONLY = FAR | {disk_full}
 """Those that take Linux and root: the stack has to be made for them."""
 LONGEST = "600s"
 """A load ends with the fault, long before."""
@@ -328,7 +348,7 @@ def main() -> int:
         plain = exits.enter_context(running_stack(made(Path(temporary) / "plain"), disk=possible()))
         far = exits.enter_context(running_stack(made(Path(temporary) / "far"), wire=True)) if possible() else plain
         for number, name in enumerate(wanted):
-            stack = far if FAULTS[name][0] is wire_cut else plain
+            stack = far if FAULTS[name][0] in FAR else plain
             stack.wait_until_whole()
             seen = run(name, stack, Path(temporary) / f"load-{number}", options.seconds)
             found.append(seen)

@@ -1,8 +1,8 @@
 """The topology of `deploy/compose.yaml` as processes of this machine, each part of which can be broken on purpose.
 
 Two replicas behind the balancer of `deploy/haproxy`, over PostgreSQL and Redis; in front of those two stands a proxy
-each, which can fail as a network does. As root on Linux both can also stand at the other end of a wire,
-and the files lie on a small disk. Everything ends with the stack, whatever state it is in.
+each, which can fail as a network does. As root on Linux both can also stand at the other end of a wire, under a
+name, and the files lie on a small disk. Everything ends with the stack, whatever state it is in.
 """
 
 import shutil
@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx2
+from tests.fakes.names import NAME, NameServer, asking
 from tests.fakes.postgres import Postgres, postgres_server
 from tests.fakes.proxy import FaultProxy
 from tests.fakes.redis import RedisServer, redis_server
@@ -85,6 +86,8 @@ class Stack:
         self.database = exits.enter_context(FaultProxy(postgres_socket(postgres)))
         self.cache = exits.enter_context(FaultProxy(redis.socket))
         self.wire: Wire | None = None
+        self.names: NameServer | None = None
+        self._before: tuple[str, ...] = ()
         self._variables = {
             "SEATRIAL_DATA_DIR": str(self.data),
             "SEATRIAL_DATABASE_URL": f"postgresql://postgres@127.0.0.1:{self.database.port}/{name}",
@@ -103,12 +106,13 @@ class Stack:
         """The folder that the replicas share."""
         return self.folder / "data"
 
-    def over_a_wire(self, wire: Wire) -> None:
-        """Let the replicas reach PostgreSQL and Redis at the other end of a wire."""
-        self.wire = wire
+    def over_a_wire(self, wire: Wire, names: NameServer) -> None:
+        """Let the replicas reach PostgreSQL and Redis at the other end of a wire, which they know by a name."""
+        self.wire, self.names = wire, names
+        self._before = asking(names, self.folder)
         for name, port, proxy in (("DATABASE", POSTGRES_PORT, self.database), ("REDIS", REDIS_PORT, self.cache)):
             url = self._variables[f"SEATRIAL_{name}_URL"]
-            self._variables[f"SEATRIAL_{name}_URL"] = url.replace(f"127.0.0.1:{proxy.port}", f"{wire.address}:{port}")
+            self._variables[f"SEATRIAL_{name}_URL"] = url.replace(f"127.0.0.1:{proxy.port}", f"{NAME}:{port}")
 
     @property
     def token(self) -> str:
@@ -134,8 +138,9 @@ class Stack:
         variables = environment(self.folder, **self._variables)
         known = {name: value for name, value in variables.items() if not name.startswith("COVERAGE_")}
         done = subprocess.run(
-            [*python, *arguments], cwd=self.folder, env=known, capture_output=True, text=True, check=False, timeout=120
-        )
+            [*self._before, *python, *arguments],
+            cwd=self.folder, env=known, capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -167,7 +172,7 @@ class Stack:
         folder = self.folder / NAMES[number]
         folder.mkdir(exist_ok=True)
         replica = ServerProcess(
-            folder, "--port", str(self._ports[number]), command=(*python, "serve"), **self._variables
+            folder, "--port", str(self._ports[number]), command=(*self._before, *python, "serve"), **self._variables
         )
         self._exits.callback(replica.close)
         return replica
@@ -185,7 +190,7 @@ def running_stack(folder: Path, *, wire: bool = False, disk: bool = False) -> It
 
     Args:
         folder: for everything.
-        wire: whether PostgreSQL and Redis stand at the other end of a wire (`tests.fakes.wire.possible`).
+        wire: whether PostgreSQL and Redis stand at the other end of a wire, under a name (`tests.fakes.wire.possible`).
         disk: whether the files lie on a small disk of their own, which takes the same.
     """
     with ExitStack() as exits:
@@ -195,7 +200,8 @@ def running_stack(folder: Path, *, wire: bool = False, disk: bool = False) -> It
             exits.enter_context(small_disk(stack.data))
         if wire:
             ports = {POSTGRES_PORT: postgres_socket(postgres), REDIS_PORT: redis.socket}
-            stack.over_a_wire(exits.enter_context(wired(ports)))
+            far = exits.enter_context(wired(ports))
+            stack.over_a_wire(far, exits.enter_context(NameServer(far.address)))
         try:
             stack.begin()
             yield stack

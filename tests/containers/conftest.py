@@ -34,6 +34,15 @@ def podman(*arguments: str, check: bool = True) -> str:
     return done.stdout
 
 
+def said(container: str) -> str:
+    """The last that a container said, on either of its streams."""
+    command = [shutil.which("podman") or "podman", "logs", "--tail", "40", container]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=START_S
+    )
+    return done.stdout
+
+
 @pytest.fixture(scope="session")
 def engine() -> str:
     """The engine's version, with the base images there; skips where there is none, or where none can run."""
@@ -111,7 +120,7 @@ class Composed:
         """Everything that was made, whatever state it is in."""
         for name in podman("ps", "--all", "--format", "{{.Names}}").split():
             if name.startswith(f"{self.project}_"):
-                print(f"--- {name}\n{podman('logs', '--tail', '40', name, check=False)}")  # noqa: T201 - for a test that fails
+                print(f"--- {name}\n{said(name)}")  # noqa: T201 - for a test that fails
         podman("pod", "rm", "--force", f"pod_{self.project}", check=False)
         for volume in podman("volume", "ls", "--quiet").split():
             if volume.startswith(f"{self.project}_"):

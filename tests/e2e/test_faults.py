@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from benchmarks.faults import FAULTS, ROOT_ONLY, run, wire_cut
+from benchmarks.faults import FAR, FAULTS, ROOT_ONLY, run
 from tests.fakes.wire import possible
 from tests.stack import HAPROXY, Stack, running_stack
 
@@ -30,7 +30,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One whose PostgreSQL and Redis stand at the other end of a wire."""
+    """One whose PostgreSQL and Redis stand at the other end of a wire, under a name."""
     if not possible():
         pytest.skip("network namespaces take Linux and root")
     with running_stack(tmp_path_factory.mktemp("far"), wire=True) as started:
@@ -46,7 +46,7 @@ def test_no_prediction_is_lost_and_none_is_wrong(request: pytest.FixtureRequest,
     """Before, meanwhile and after; what writes is told to come again where it has to, and can afterwards."""
     if FAULTS[fault][0] in ROOT_ONLY and not possible():
         pytest.skip("takes Linux and root")
-    stack: Stack = request.getfixturevalue("far" if FAULTS[fault][0] is wire_cut else "stack")
+    stack: Stack = request.getfixturevalue("far" if FAULTS[fault][0] in FAR else "stack")
     stack.wait_until_whole()
     seen = run(fault, stack, tmp_path / "load", SECONDS, RATE)
 

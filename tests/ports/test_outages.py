@@ -170,6 +170,27 @@ def test_a_server_that_says_nothing_any_more_is_not_waited_for(postgres: Postgre
         registry.close()
 
 
+def test_a_connection_that_comes_late_is_not_waited_for(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a name server says nothing, and the system's resolver waits for it: it is closed when it comes."""
+    monkeypatch.setattr("seatrial.server.storage.postgres.CONNECT_S", 0.2)
+    url = postgres.new_database()
+    place, _, folder = url.rpartition("?host=")
+    with FaultProxy(Path(folder) / ".s.PGSQL.5432") as proxy, psycopg.connect(url, autocommit=True) as watching:
+
+        def sessions() -> tuple[int, int]:
+            """How many there have been, and how many there are beside ours."""
+            there = len(watching.execute(SESSIONS).fetchall())
+            counted = watching.execute("SELECT sessions FROM pg_stat_database WHERE datname = current_database()")
+            return *(counted.fetchone() or (0,)), there
+
+        until(lambda: sessions() == (1, 0), "ours is counted", HEALED_S)
+        engine = open_database(f"postgresql://postgres@127.0.0.1:{proxy.port}/{place.rpartition('/')[2]}")
+        with proxy.slow(0.3), pytest.raises(StorageUnavailable, match=r"no connection within 0\.4 s"):
+            SqlRegistry(engine).versions()
+        until(lambda: sessions() == (2, 0), "it has come, and is closed", HEALED_S)
+        engine.dispose()
+
+
 def attempt(work: Callable[[], object]) -> bool:
     """Whether it could be done."""
     try:

@@ -1,5 +1,7 @@
 """Connections to PostgreSQL that do not wait for ever: a server that says nothing any more is as good as gone."""
 
+import threading
+from concurrent.futures import Future
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,7 @@ if TYPE_CHECKING:
     import psycopg
 
 CONNECT_S = 3
-"""How long a connection may take, and who waits for a free one."""
+"""How long a connection to one address may take, to learn the addresses, and who waits for a free one."""
 STATEMENT_S = 5
 """After which the server itself ends a statement, or the wait for a lock."""
 SILENCE_S = 6
@@ -43,7 +45,30 @@ def take_your_time(connection: Connection) -> None:
 
 
 def _connect(_: object, __: object, arguments: list[Any], parameters: dict[str, Any]) -> Any:  # noqa: ANN401 - the driver's own
-    return _connection_class().connect(*arguments, **parameters)
+    """Connect, in a thread of its own: a name server that says nothing keeps the system's resolver for long, deafly."""
+    import psycopg  # noqa: PLC0415 - see `_connection_class`
+
+    hosts = str(parameters.get("host", "")).count(",") + 1
+    opened: Future[psycopg.Connection[Any]] = Future()
+
+    def work() -> None:
+        try:
+            opened.set_result(_connection_class().connect(*arguments, **parameters))
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+            opened.set_exception(error)
+
+    threading.Thread(target=work, name="connect", daemon=True).start()
+    patience = CONNECT_S * (1 + hosts)
+    try:
+        return opened.result(patience)
+    except TimeoutError:
+        opened.add_done_callback(_hang_up)
+        raise psycopg.OperationalError(f"no connection within {patience:g} s") from None
+
+
+def _hang_up(late: "Future[psycopg.Connection[Any]]") -> None:
+    if not late.exception():
+        late.result().close()
 
 
 def _be_impatient(connection: Any, *_: object) -> None:  # noqa: ANN401 - the same
