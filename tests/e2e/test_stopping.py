@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx2
+import psutil
 import pytest
 from tests.e2e.conftest import StartServer
 from tests.fakes.hostile_files import endless
@@ -105,18 +106,35 @@ def test_without_a_drain_the_listener_closes_at_once(start_server: StartServer, 
         assert server.wait() == 0
 
 
-def test_sigint_does_not_drain(start_server: StartServer) -> None:
-    """Ctrl-C ends a server that would drain for an hour at once, with 0."""
-    server = start_server(SEATRIAL_DRAIN_SECONDS="3600")
-    server.send(signal.SIGINT)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sigint_does_not_drain(start_server: StartServer, workers: int) -> None:
+    """SIGINT ends a server that would drain for an hour at once, with 0; what is in flight is answered."""
+    server = start_server("--workers", str(workers), workers=workers, SEATRIAL_DRAIN_SECONDS="3600")
+    with half_sent(server, 6) as requests:
+        server.send(signal.SIGINT)
+        until(lambda: not listens(server), "the listener is closed")
 
-    assert server.wait() == 0
+        assert [request.finish()[0] for request in requests] == [200] * 6
+        assert server.wait() == 0
 
 
+def test_a_terminal_tells_everybody(start_server: StartServer) -> None:
+    """Ctrl-C goes to the supervisor and to each worker: what is in flight is answered all the same."""
+    server = start_server("--workers", "2", workers=2, SEATRIAL_DRAIN_SECONDS="3600")
+    with half_sent(server, 6) as requests:
+        for process in (psutil.Process(server.pid), *psutil.Process(server.pid).children()):
+            process.send_signal(signal.SIGINT)
+        until(lambda: not listens(server), "the listener is closed")
+
+        assert [request.finish()[0] for request in requests] == [200] * 6
+        assert server.wait() == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_ends_the_drain(start_server: StartServer, second: signal.Signals) -> None:
+def test_a_second_signal_ends_the_drain(start_server: StartServer, second: signal.Signals, workers: int) -> None:
     """Who signals again does not wait for the drain."""
-    server = start_server(SEATRIAL_DRAIN_SECONDS="3600")
+    server = start_server("--workers", str(workers), workers=workers, SEATRIAL_DRAIN_SECONDS="3600")
     server.send(signal.SIGTERM)
     until(lambda: server.ready() == 503, "the server is not ready")
     server.send(second)

@@ -139,6 +139,19 @@ def test_sqlite_is_brought_to_the_schema(tmp_path: Path) -> None:
             use(None, tmp_path)
 
 
+@pytest.mark.parametrize("url", [False, True], ids=["its own", "named"])
+def test_whoever_else_is_there_cannot_read_what_sqlite_keeps(tmp_path: Path, *, url: bool) -> None:
+    """Hashes of passwords and keys: wherever the file is made."""
+    path = tmp_path / "seatrial.db"
+    before = os.umask(0)
+    try:
+        prepare_registry(f"sqlite:///{path}" if url else None, tmp_path).close()
+    finally:
+        os.umask(before)
+
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_copy_is_kept_of_what_is_changed(tmp_path: Path) -> None:
     """A database with the schema that it had, and what was in it."""
     with closing(prepare_registry(None, tmp_path)) as registry:

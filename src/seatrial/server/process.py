@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
+from multiprocessing.connection import wait
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -31,6 +32,8 @@ BACKLOG = 2048
 SWITCH_SECONDS = 0.0005
 """How long a thread that loads a model, or reads a large body, may keep the interpreter from the event loop."""
 
+TELL_SECONDS = 0.2
+"""How soon workers that are to end in haste are told so again."""
 GREETING = """
   Seatrial serves {models} on {url}
 
@@ -149,15 +152,17 @@ def _serve_together(config: uvicorn.Config, listener: socket.socket) -> None:
 
 
 class _Supervisor(Multiprocess):
-    """uvicorn's supervisor, which buries workers that ended, and lets go of the listener when it stops.
+    """uvicorn's supervisor, which buries workers that ended, and stops as one worker alone does.
 
-    As long as it held its copy, connections would be taken into a queue that no worker reads any more.
+    It lets go of the listener then: as long as it held its copy, connections would be taken into a queue that no worker
+    reads any more. And it goes on hearing signals.
     """
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], metrics: Path) -> None:
         super().__init__(config, sockets)
         self._metrics = metrics
         self._known: set[int] = set()
+        self._hasty = False
 
     def keep_subprocess_alive(self) -> None:
         """Called twice a second."""
@@ -176,14 +181,31 @@ class _Supervisor(Multiprocess):
         self._known = {process.pid for process in self.processes if process.pid is not None}
 
     def handle_term(self) -> None:
-        for listener in self.sockets:
-            listener.close()
+        """Drain; the second time, do not."""
+        self._stop(hasty=self.should_exit.is_set())
         super().handle_term()
 
     def handle_int(self) -> None:
+        """Do not drain."""
+        self._stop(hasty=True)
+        super().handle_int()
+
+    def _stop(self, *, hasty: bool) -> None:
+        self._hasty = self._hasty or hasty
         for listener in self.sockets:
             listener.close()
-        super().handle_int()
+
+    def join_all(self) -> None:
+        """Until the workers have ended.
+
+        In haste they are told again until then: the second SIGTERM ends the drain, and of two that come at once a
+        process sees one. SIGINT will not do: a terminal has sent them one each, and after two nothing is ended well.
+        """
+        while living := [process.process.sentinel for process in self.processes if process.exitcode is None]:
+            wait(living, TELL_SECONDS)
+            self.handle_signals()
+            if self._hasty:
+                self.terminate_all()
 
 
 def _make_worker_app(make_app: Callable[..., Any], url: str, log_level: str, drain: float) -> Any:  # noqa: ANN401 - an ASGI app

@@ -67,9 +67,9 @@ def deployed(url: str | None, data_dir: Path) -> Iterator[Engine]:
         StorageUnavailable: the URL cannot be read.
     """
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if url is None:
-        _make_file(data_dir)
-    with _engine(url, data_dir) as engine:
+    with _engine(url or sqlite_url(data_dir), data_dir) as engine:
+        if engine.dialect.name == "sqlite":
+            _make_file(Path(engine.url.database or ""))
         yield engine
 
 
@@ -110,10 +110,9 @@ def named_files(registry: SqlRegistry) -> set[str]:
     return found
 
 
-def _make_file(data_dir: Path) -> None:
-    """The file of the database, for its owner only: it will hold accounts and keys."""
-    path = data_dir / FILE
-    if not path.exists():
+def _make_file(path: Path) -> None:
+    """The file of a database, for its owner only: it will hold accounts and keys."""
+    if path.parent.is_dir() and not path.exists():  # else SQLite says what is the matter
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
 
 
