@@ -50,30 +50,28 @@ class Follower:
         self._looking = threading.Lock()
         self._looked = -math.inf
         self._again: float | None = None
-        self._stopped = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped = threading.Event()
+        self._threads: list[threading.Thread] = []
 
     async def start(self, serve: Serve) -> None:
-        """Read the registry, serve it, and go on following it; `serve` is called in a thread."""
+        """Read the registry, serve it, and go on following it in threads, in which `serve` is called."""
         self.serve = serve
         for look, seconds in ((self._look_beside, BESIDE_SECONDS), (self.look, FOLLOW_SECONDS)):
             await asyncio.to_thread(look)
-            self._tasks.add(asyncio.create_task(self._follow(look, seconds)))
+            # They end with the process, whatever they wait for: a source that is gone holds up no stop.
+            thread = threading.Thread(target=self._follow, args=(look, seconds), name="follow", daemon=True)
+            thread.start()
+            self._threads.append(thread)
 
     async def stop(self) -> None:
         """Follow no more, once what runs is over or has taken too long."""
         self._stopped.set()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
-        for task in self._tasks:
-            task.cancel()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join, STOP_SECONDS)
 
-    async def _follow(self, look: Callable[[], None], seconds: float) -> None:
-        while not self._stopped.is_set():
-            try:
-                await asyncio.wait_for(self._stopped.wait(), seconds)
-            except TimeoutError:
-                await asyncio.to_thread(look)
+    def _follow(self, look: Callable[[], None], seconds: float) -> None:
+        while not self._stopped.wait(seconds):
+            look()
 
     def look(self) -> None:
         """Compare once; also called by who has just changed something here, so that it is seen in the next answer.
