@@ -26,20 +26,11 @@ KEPT = "24h"
 """How long layers of builds before are kept for builds to come."""
 
 
-def podman(*arguments: str, check: bool = True) -> str:
-    """What a command of the engine prints."""
+def podman(*arguments: str, check: bool = True, errors: int = subprocess.PIPE) -> str:
+    """What a command of the engine prints; with `errors=subprocess.STDOUT` on either of its streams."""
     command = [shutil.which("podman") or "podman", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=BUILD_S)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=errors, text=True, check=False, timeout=BUILD_S)
     assert not check or done.returncode == 0, f"podman {' '.join(arguments)}: {done.stderr}"
-    return done.stdout
-
-
-def said(container: str) -> str:
-    """The last that a container said, on either of its streams."""
-    command = [shutil.which("podman") or "podman", "logs", "--tail", "40", container]
-    done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=START_S
-    )
     return done.stdout
 
 
@@ -120,7 +111,8 @@ class Composed:
         """Everything that was made, whatever state it is in."""
         for name in podman("ps", "--all", "--format", "{{.Names}}").split():
             if name.startswith(f"{self.project}_"):
-                print(f"--- {name}\n{said(name)}")  # noqa: T201 - for a test that fails
+                said = podman("logs", "--tail", "40", name, check=False, errors=subprocess.STDOUT)
+                print(f"--- {name}\n{said}")  # noqa: T201 - for a test that fails
         podman("pod", "rm", "--force", f"pod_{self.project}", check=False)
         for volume in podman("volume", "ls", "--quiet").split():
             if volume.startswith(f"{self.project}_"):

@@ -140,7 +140,7 @@ def test_a_cable_that_is_cut_stops_no_prediction(composed: Composed) -> None:
                 assert not question.check(answer.status_code, answer.content)
         finally:
             podman("network", "connect", "--alias", "postgres", network, postgres)
-        until(lambda: write() == 201, "it writes again", START_S)
+        until(lambda: write() == 201, "it writes again", PATIENCE)
 
 
 @pytest.mark.long

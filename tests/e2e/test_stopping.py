@@ -142,6 +142,18 @@ def test_a_second_signal_ends_the_drain(start_server: StartServer, second: signa
     assert server.wait() == 0
 
 
+def test_a_server_that_stops_begins_no_worker(start_server: StartServer) -> None:
+    """SIGTTIN is a wish for one more, of which nobody would hear that all is over."""
+    server = start_server("--workers", "2", workers=2, SEATRIAL_DRAIN_SECONDS="3600")
+    server.send(signal.SIGTERM)
+    until(lambda: server.ready() == 503, "the server is not ready")
+    server.send(signal.SIGTTIN)
+    server.send(signal.SIGINT)
+
+    assert server.wait() == 0
+    assert len(server.events("serving")) == 2
+
+
 def test_an_idle_connection_does_not_hold_up_the_end(start_server: StartServer) -> None:
     """A connection that is kept, but on which nothing is in flight, is closed."""
     server = start_server()

@@ -191,6 +191,9 @@ class _Supervisor(Multiprocess):
         super().handle_int()
 
     def _stop(self, *, hasty: bool) -> None:
+        """Before the workers are told. What adds, replaces or takes away workers is not heard any more."""
+        for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU):
+            signal.signal(number, signal.SIG_IGN)
         self._hasty = self._hasty or hasty
         for listener in self.sockets:
             listener.close()

@@ -44,10 +44,8 @@ def take_your_time(connection: Connection) -> None:
         connection.execute(text(f"SET LOCAL {setting} = 0"))
 
 
-def _connect(_: object, __: object, arguments: list[Any], parameters: dict[str, Any]) -> Any:  # noqa: ANN401 - the driver's own
+def _connect(dialect: Any, _: object, arguments: list[Any], parameters: dict[str, Any]) -> Any:  # noqa: ANN401 - the driver's own
     """Connect, in a thread of its own: a name server that says nothing keeps the system's resolver for long, deafly."""
-    import psycopg  # noqa: PLC0415 - see `_connection_class`
-
     hosts = str(parameters.get("host", "")).count(",") + 1
     opened: Future[psycopg.Connection[Any]] = Future()
 
@@ -63,7 +61,7 @@ def _connect(_: object, __: object, arguments: list[Any], parameters: dict[str, 
         return opened.result(patience)
     except TimeoutError:
         opened.add_done_callback(_hang_up)
-        raise psycopg.OperationalError(f"no connection within {patience:g} s") from None
+        raise dialect.loaded_dbapi.OperationalError(f"no connection within {patience:g} s") from None
 
 
 def _hang_up(late: "Future[psycopg.Connection[Any]]") -> None:
