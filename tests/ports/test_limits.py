@@ -207,6 +207,16 @@ def with_redis(url: str, use: Callable[[RedisLimits], Coroutine[Any, Any, None]]
     asyncio.run(main())
 
 
+def test_a_connection_is_as_patient_as_who_waits_for_it(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not give up before them, however soon it would by itself."""
+    monkeypatch.setattr("seatrial.server.storage.redis.GIVE_UP_S", 1e-6)
+
+    async def use(limits: RedisLimits) -> None:
+        assert passed(await limits.take(Ask("ada", Rate(9, HOUR))))
+
+    with_redis(server.url, use)
+
+
 def test_a_lease_that_nobody_gives_back_ends(server: RedisServer) -> None:
     """Its worker was killed: it ends by itself, and what nobody uses any more is swept."""
 

@@ -47,7 +47,7 @@ class RedisAnswers:
         from redis.exceptions import ResponseError  # noqa: PLC0415 - see `connect`
 
         self._refusal = ResponseError
-        self._redis, faults = connect(url)
+        self._redis, faults = connect(url, timeout)
         self._faults: tuple[type[Exception], ...] = (*faults, TimeoutError)
         self._secret = hmac.digest(secret, b"answers", "sha256")
         self._milliseconds = max(1, round(seconds * 1000))

@@ -16,7 +16,7 @@ TIMEOUT_S = 0.04
 CONNECTIONS = 16
 """How many a worker has at most: a burst of calls waits for these, which is quicker than to make more."""
 GIVE_UP_S = 1.0
-"""After this a connection that says nothing is closed; nobody waits for it any more then."""
+"""After this a connection that says nothing is closed, unless somebody waits for longer."""
 LEASE_S = 120
 """How long a call may go on before it no longer counts: its worker may have been killed."""
 MOST_DOUBTED = 100
@@ -63,8 +63,11 @@ return 0
 """
 
 
-def connect(url: str) -> "tuple[Redis, tuple[type[Exception], ...]]":
-    """A client of Redis with a few connections, and the errors that it raises when Redis is not there or not well."""
+def connect(url: str, timeout: float) -> "tuple[Redis, tuple[type[Exception], ...]]":
+    """A client of Redis with a few connections, and the errors that it raises when Redis is not there or not well.
+
+    Its callers wait for `timeout` seconds.
+    """
     # Loaded only now: whoever has no Redis does not pay for it at each start.
     from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415
     from redis.asyncio.retry import Retry  # noqa: PLC0415
@@ -73,14 +76,15 @@ def connect(url: str) -> "tuple[Redis, tuple[type[Exception], ...]]":
     from redis.exceptions import RedisError  # noqa: PLC0415
 
     once_more = Retry(NoBackoff(), 1, (RedisConnectionError,))  # a connection that was kept may have ended
+    give_up = max(GIVE_UP_S, timeout)
     pool = BlockingConnectionPool.from_url(
-        url, max_connections=CONNECTIONS, retry=once_more, socket_timeout=GIVE_UP_S, socket_connect_timeout=GIVE_UP_S
+        url, max_connections=CONNECTIONS, retry=once_more, socket_timeout=give_up, socket_connect_timeout=give_up
     )
     return Redis.from_pool(pool), (RedisError, OSError)
 
 
 class Calls:
-    """Calls to Redis that are waited for only so long, each of which goes on for `GIVE_UP_S` at most.
+    """Calls to Redis that are waited for only so long, each of which goes on until its connection gives up.
 
     So a connection that takes longer to make than a caller waits is there for the next one. And to be cancelled is lost
     on the client now and then, while many wait for its connections.
@@ -126,7 +130,7 @@ class RedisLimits:
     def __init__(
         self, url: str, say: Callable[[str, str], None] = lambda _, __: None, timeout: float = TIMEOUT_S
     ) -> None:
-        self._redis, self._faults = connect(url)
+        self._redis, self._faults = connect(url, timeout)
         self._timeout = timeout
         self._calls = Calls()
         self._doubted: dict[str, list[str]] = {}
