@@ -28,6 +28,11 @@ PYTHON = (sys.executable, "-m", "seatrial")
 SERVE = (*PYTHON, "serve")
 
 
+PROMISED = 1.0
+"""Seconds after which every worker knows what was changed in another, or beside them."""
+TICK = 0.01
+
+
 def until(fact: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
     """Wait until something is so; fail where it does not become so in time."""
     pause = threading.Event()
@@ -35,6 +40,25 @@ def until(fact: Callable[[], bool], what: str, patience: float = PATIENCE) -> No
     while not fact():
         assert time.monotonic() < deadline, f"waited in vain until {what}"
         pause.wait(0.02)
+
+
+def until_as_promised(fact: Callable[[], bool], what: str) -> None:
+    """The same within `PROMISED`, of which no time passes while the whole machine stands still, as shared ones do."""
+    over, broken = threading.Event(), threading.Event()
+
+    def count() -> None:
+        if not any(over.wait(TICK) for _ in range(round(PROMISED / TICK))):
+            broken.set()
+
+    clock = threading.Thread(target=count)
+    clock.start()
+    try:
+        while not fact():
+            assert not broken.is_set(), f"waited in vain, as long as was promised, until {what}"
+            over.wait(2 * TICK)
+    finally:
+        over.set()
+        clock.join()
 
 
 def environment(folder: Path, **variables: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.e2e.callers import command
 from tests.inprocess import serving
 from tests.inputs import DENVER
-from tests.live import PATIENCE, until
+from tests.live import PATIENCE, until_as_promised
 
 from seatrial.contracts.manifest import Manifest
 from seatrial.server.inference.runtime import Runtime
@@ -18,7 +18,6 @@ from seatrial.server.registry.model import Stage
 from seatrial.server.runtimes import onnx
 from seatrial.server.storage.opening import open_registry
 
-PROMISED = 1.0
 BUNDLED = 2
 """Models that are loaded at the start."""
 
@@ -50,6 +49,6 @@ def test_a_key_is_refused_while_a_model_is_loaded(tmp_path: Path) -> None:
                 registry.add(second, Note("local:test", "the same again"))
             assert loading.wait(PATIENCE)
             command(tmp_path, "keys", "revoke", made["key_id"])
-            until(lambda: predicted() == 401, "the key is refused", PROMISED)
+            until_as_promised(lambda: predicted() == 401, "the key is refused")
         finally:
             go_on.set()

@@ -14,13 +14,11 @@ from tests.e2e.callers import EMAIL, PASSWORD, Line, audited, both_lines, comman
 from tests.e2e.conftest import StartServer
 from tests.fakes.postgres import postgres_server
 from tests.inputs import DENVER
-from tests.live import ServerProcess, server_process, until
+from tests.live import ServerProcess, server_process, until, until_as_promised
 
 from seatrial.server.access.ports import GRACE_SECONDS
 
 pytestmark = pytest.mark.e2e
-PROMISED = 1.0
-"""Seconds within which every worker follows."""
 BOTH_200, BOTH_401, BOTH_403 = (200, 200), (401, 401), (403, 403)
 
 
@@ -96,7 +94,7 @@ def test_a_revoked_key_is_refused_by_every_worker(server: ServerProcess, lines: 
     else:
         command(server.folder, "keys", "revoke", key_id)
 
-    until(lambda: predicted(lines, key) == BOTH_401, "both refuse the key", PROMISED)
+    until_as_promised(lambda: predicted(lines, key) == BOTH_401, "both refuse the key")
     assert known(lines, token) == BOTH_200
 
 
@@ -111,12 +109,12 @@ def test_somebody_who_is_disabled_is_refused_by_every_worker(server: ServerProce
     assert predicted(lines, key) == BOTH_200
     command(server.folder, "users", "disable", "--email", "out@example.org")
 
-    until(lambda: known(lines, tokens["access_token"]) == BOTH_401, "both refuse the token", PROMISED)
+    until_as_promised(lambda: known(lines, tokens["access_token"]) == BOTH_401, "both refuse the token")
     assert predicted(lines, key) == BOTH_401
     assert other.ask("POST", "/auth/refresh", {"refresh_token": tokens["refresh_token"]}).status_code == 401
     assert one.ask("POST", "/auth/login", {"email": "out@example.org", "password": PASSWORD}).status_code == 401
     command(server.folder, "users", "enable", "--email", "out@example.org")
-    until(lambda: predicted(lines, key) == BOTH_200, "both take the key again", PROMISED)
+    until_as_promised(lambda: predicted(lines, key) == BOTH_200, "both take the key again")
     assert known(lines, tokens["access_token"]) == BOTH_401
     assert other.ask("POST", "/auth/refresh", {"refresh_token": tokens["refresh_token"]}).status_code == 401
 
@@ -137,7 +135,7 @@ def test_a_role_that_is_lowered_binds_at_every_worker(server: ServerProcess, lin
     assert known(lines, token) == BOTH_200
     command(server.folder, "users", "set-role", "--email", "role@example.org", "--role", "viewer")
 
-    until(lambda: promoted() == BOTH_403, "both refuse a promotion", PROMISED)
+    until_as_promised(lambda: promoted() == BOTH_403, "both refuse a promotion")
     assert known(lines, token) == BOTH_401
     assert predicted(lines, key) == BOTH_200
     assert [scopes(line, key) for line in lines] == [["predict"]] * 2
@@ -156,7 +154,7 @@ def test_another_password_ends_what_was_before_at_every_worker(server: ServerPro
 
     assert known(lines, new["access_token"]) == BOTH_200
     for old in (here, there):
-        until(lambda token=old["access_token"]: known(lines, token) == BOTH_401, "both refuse it", PROMISED)  # type: ignore[misc]
+        until_as_promised(lambda token=old["access_token"]: known(lines, token) == BOTH_401, "both refuse it")  # type: ignore[misc]
         assert other.ask("POST", "/auth/refresh", {"refresh_token": old["refresh_token"]}).status_code == 401
     assert predicted(lines, key) == BOTH_200
     assert other.tokens("/auth/refresh", {"refresh_token": new["refresh_token"]})["refresh_token"]
@@ -172,7 +170,7 @@ def test_a_new_signing_key_is_followed_by_every_worker(server: ServerProcess, li
     assert kid_of(old["access_token"]) == before
     after = command(server.folder, "keys", "rotate-signing").split()[0]
 
-    until(lambda: all(kids(line) == {after, before} for line in lines), "both publish both keys", PROMISED)
+    until_as_promised(lambda: all(kids(line) == {after, before} for line in lines), "both publish both keys")
     assert known(lines, old["access_token"]) == BOTH_200
     until(lambda: kid_of(one.log_in("kid@example.org")["access_token"]) == after, "the new key signs")
     for signer in lines:
