@@ -94,8 +94,6 @@ def free_port() -> int:
 class ServerProcess:
     """A `seatrial serve --port 0` in a folder of its own. Its log goes to a file, and is shown where a test fails.
 
-    It is as quick as anywhere: what coverage costs would be in every answer, and what it runs is covered in process.
-
     Args:
         folder: where it runs, and keeps its data and temporary files.
         arguments: further flags of `serve`.
@@ -106,12 +104,11 @@ class ServerProcess:
     def __init__(self, folder: Path, *arguments: str, command: Sequence[str] = SERVE, **variables: str) -> None:
         self.folder = folder
         self.log_file = folder / "stderr.jsonl"
-        known = environment(folder, **variables)
         with self.log_file.open("wb") as log, (folder / "stdout").open("wb") as output:
             self._process = subprocess.Popen(
                 [*command, "--port", "0", *arguments],
                 cwd=folder,
-                env={name: value for name, value in known.items() if not name.startswith("COVERAGE_")},
+                env=environment(folder, **variables),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=log,

@@ -134,12 +134,11 @@ class Stack:
         self.balancer.wait_until_up()
 
     def command(self, *arguments: str, python: tuple[str, ...] = PYTHON) -> str:
-        """What a command of the operator prints; it has to succeed. No coverage: it may be of another release."""
-        variables = environment(self.folder, **self._variables)
-        known = {name: value for name, value in variables.items() if not name.startswith("COVERAGE_")}
+        """What a command of the operator prints; it has to succeed."""
         done = subprocess.run(
             [*self._before, *python, *arguments],
-            cwd=self.folder, env=known, capture_output=True, text=True, check=False, timeout=120,
+            cwd=self.folder, env=environment(self.folder, **self._variables),
+            capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -17,7 +17,7 @@ GUIDES = ROOT / "docs" / "how-to"
 
 def variables(folder: Path, **more: str) -> dict[str, str]:
     """As after `. .venv/bin/activate`."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("SEATRIAL_", "COVERAGE_"))}
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("SEATRIAL_")}
     return {**ours, "PATH": f"{Path(sys.executable).parent}:{ours['PATH']}", "HOME": str(folder), **more}
 
 

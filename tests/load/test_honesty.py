@@ -37,8 +37,6 @@ quick = pytest.mark.usefixtures("again")
 def run_trial(folder: Path, *arguments: str, out: str = "run") -> "subprocess.CompletedProcess[str]":
     """`seatrial trial` with `--json`, in a process of its own."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("SEATRIAL_")}
-    # Coverage slows the generator down; what it measures here has tests of its own.
-    variables.pop("COVERAGE_PROCESS_CONFIG", None)
     command = [*PYTHON, "trial", *arguments, "--out", out, "--json"]
     return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
 
@@ -190,7 +188,6 @@ def test_a_generator_at_its_limit_proves_nothing(tmp_path: Path) -> None:
     assert [check["name"] for check in found["checks"] if check["holds"] is False] != []
 
 
-@pytest.mark.shared
 @quick
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux pins a process to a core")
 def test_a_generator_whose_cpu_is_taken_away_proves_nothing(tmp_path: Path) -> None:

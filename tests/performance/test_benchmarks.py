@@ -31,7 +31,6 @@ def bench_predict(folder: Path, *arguments: str) -> tuple[int, Any]:
 def bench(folder: Path, *arguments: str) -> tuple[int, Any]:
     """The exit code and the report of `seatrial trial bench`."""
     variables = {name: value for name, value in os.environ.items() if not name.startswith("SEATRIAL_")}
-    variables.pop("COVERAGE_PROCESS_CONFIG", None)  # which would be measured too
     command = [*PYTHON, "trial", "bench", "--out", "run", *arguments, "--json"]
     done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
     assert done.stdout, done.stderr
@@ -42,10 +41,8 @@ def bench(folder: Path, *arguments: str) -> tuple[int, Any]:
 def found(tmp_path_factory: pytest.TempPathFactory) -> Any:  # noqa: ANN401 - a JSON document
     """The report of a real server."""
     folder = tmp_path_factory.mktemp("bench")
-    with pytest.MonkeyPatch.context() as environment:
-        environment.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
-        with server_process(folder) as server:
-            code, report = bench(folder, "--target", server.url, "--save-baseline", "--baselines", "kept")
+    with server_process(folder) as server:
+        code, report = bench(folder, "--target", server.url, "--save-baseline", "--baselines", "kept")
     assert code == 0, report["verdict"]
     (baseline,) = (folder / "kept").iterdir()
     assert report["run"]["machine"]["digest"].startswith(f"sha256:{baseline.name}")
@@ -146,13 +143,11 @@ def test_a_against_a_cries_wolf_at_most_once_in_twenty_sets(tmp_path: Path) -> N
     outcomes: Counter[str] = Counter()
     for folder in ("champion", "candidate"):
         (tmp_path / folder).mkdir()
-    with pytest.MonkeyPatch.context() as environment:
-        environment.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
-        with server_process(tmp_path / "champion") as champion, server_process(tmp_path / "candidate") as candidate:
-            for number in range(20):
-                servers = ("--target", candidate.url, "--against", champion.url)
-                _, report = bench(tmp_path, *servers, "--block", "1s", "--out", f"set-{number}")
-                outcomes[report["verdict"]["outcome"]] += 1
+    with server_process(tmp_path / "champion") as champion, server_process(tmp_path / "candidate") as candidate:
+        for number in range(20):
+            servers = ("--target", candidate.url, "--against", champion.url)
+            _, report = bench(tmp_path, *servers, "--block", "1s", "--out", f"set-{number}")
+            outcomes[report["verdict"]["outcome"]] += 1
 
     assert outcomes["fail"] <= 1, outcomes
     assert outcomes["pass"] >= 1, outcomes  # who proves nothing cries no wolf either; a busy machine proves little
