@@ -150,4 +150,4 @@ def test_a_against_a_cries_wolf_at_most_once_in_twenty_sets(tmp_path: Path) -> N
             outcomes[report["verdict"]["outcome"]] += 1
 
     assert outcomes["fail"] <= 1, outcomes
-    assert outcomes["pass"] >= 1, outcomes  # who proves nothing cries no wolf either; a busy machine proves little
+    assert outcomes["pass"] >= 10, outcomes  # a kit that proves nothing cries no wolf either

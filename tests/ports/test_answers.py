@@ -145,7 +145,7 @@ def test_a_redis_that_stands_still_is_waited_for_once(server: RedisServer) -> No
         with server.frozen():
             began = time.perf_counter()
             assert await asyncio.gather(*(store.get(KEY) for _ in range(50))) == [None] * 50
-            assert time.perf_counter() - began < 25 * TIMEOUT_S  # not one after the other
+            assert time.perf_counter() - began < 5 * TIMEOUT_S  # not one after the other
             assert store.state == "unavailable"
             store.put(b"other", VALUE)  # dropped
             told.clock.advance(REST_S / 2)
